@@ -1,4 +1,4 @@
-public import CSockets
+internal import CSockets
 
 /// An address and a port, with the zone of a link-local IPv6 address.
 public struct SocketAddress: Hashable, Sendable {

@@ -45,6 +45,10 @@
 #define CS_IPV6_TRANSPARENT 75
 #define CS_IP_BIND_ADDRESS_NO_PORT 24
 
+// Enumerators and macros that Swift imports as one type here and another there.
+static const int cs_level_socket = SOL_SOCKET, cs_level_ip = IPPROTO_IP, cs_level_ipv6 = IPPROTO_IPV6, cs_level_tcp = IPPROTO_TCP;
+static const int cs_nonblocking = SOCK_NONBLOCK, cs_more = MSG_MORE;
+
 #define CS_RESULT(call)                                                                                                \
     ({                                                                                                                 \
         __typeof__(call) cs_value = (call);                                                                            \

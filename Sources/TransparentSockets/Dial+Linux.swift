@@ -1,0 +1,146 @@
+#if os(Linux)
+public import SystemPackage
+internal import CSockets
+internal import Glibc
+
+/// Begins to connect and returns at once; the socket is non-blocking, TCP_NODELAY.
+///
+/// - Throws: `SocketError`: ECONNREFUSED, ENETUNREACH, EHOSTUNREACH when the answer is known at once; EADDRNOTAVAIL when no
+///   port is left towards this upstream; EMFILE, ENFILE; EPERM without CAP_NET_ADMIN for a mark or a foreign source.
+///
+/// Source: `connect(2)`; `ip(7)` IP_TRANSPARENT and IP_BIND_ADDRESS_NO_PORT (without it, one source address is limited to
+/// some 28,000 connections in all); `tcp(7)` TCP_QUICKACK.
+public func dial(
+    _ upstream: UpstreamAddress, _ options: DialOptions = DialOptions()
+) throws(SocketError) -> DialedConnection {
+    do throws(SocketError) {
+        return try dialOnce(upstream, options)
+    } catch where error.errno == .addressInUse || error.errno == .addressNotAvailable {
+        guard case .addressAndPort(let taken) = options.source else { throw error }
+        var another = options
+        another.source = .address(taken.address)
+        return try dialOnce(upstream, another)
+    }
+}
+
+private func dialOnce(
+    _ upstream: UpstreamAddress, _ options: DialOptions
+) throws(SocketError) -> DialedConnection {
+    let ipv6 = upstream.value.address.isIPv6
+    let descriptor = Descriptor(
+        owning: try check("socket", cs_socket_stream(ipv6 ? AF_INET6 : AF_INET, cs_nonblocking)))
+    let raw = descriptor.raw
+    if options.mark != 0 {
+        try check("setsockopt(SO_MARK)", cs_set_option(raw, cs_level_socket, SO_MARK, Int32(bitPattern: options.mark)))
+    }
+    try check("setsockopt(TCP_NODELAY)", cs_set_option(raw, cs_level_tcp, TCP_NODELAY, 1))
+    try setKeepAlive(raw, seconds: options.keepAlive)
+    try bindSource(raw, options.source)
+    if options.delaysAcknowledgement {
+        try check("setsockopt(TCP_QUICKACK)", cs_set_option(raw, cs_level_tcp, TCP_QUICKACK, 0))
+    }
+    var endpoint = upstream.value.endpoint
+    let result = cs_connect(raw, &endpoint)
+    guard result == 0 || result == -EINPROGRESS else { throw SocketError("connect \(upstream)", result) }
+    return DialedConnection(descriptor: descriptor, progress: result == 0 ? .connected : .inProgress)
+}
+
+private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketError) {
+    let address: SocketAddress
+    switch source {
+    case .unspecified: return
+    case .address(let value):
+        address = SocketAddress(value, port: 0)
+        try check(
+            "setsockopt(IP_BIND_ADDRESS_NO_PORT)", cs_set_option(raw, cs_level_ip, CS_IP_BIND_ADDRESS_NO_PORT, 1))
+    case .addressAndPort(let value):
+        address = value
+        // Shared with our other connections from the same client port, and with its TIME_WAIT.
+        try check("setsockopt(SO_REUSEADDR)", cs_set_option(raw, cs_level_socket, SO_REUSEADDR, 1))
+    }
+    let ipv6 = address.address.isIPv6
+    try check(
+        ipv6 ? "setsockopt(IPV6_TRANSPARENT)" : "setsockopt(IP_TRANSPARENT)",
+        ipv6
+            ? cs_set_option(raw, cs_level_ipv6, CS_IPV6_TRANSPARENT, 1)
+            : cs_set_option(raw, cs_level_ip, IP_TRANSPARENT, 1))
+    var endpoint = address.endpoint
+    try check("bind \(address)", cs_bind(raw, &endpoint))
+}
+
+/// Connects and waits, for programs without an event loop.
+///
+/// - Parameter deadline: how long to wait; past it, ETIMEDOUT is thrown.
+/// - Returns: a connected, non-blocking descriptor.
+public func dial(
+    _ upstream: UpstreamAddress, _ options: DialOptions = DialOptions(), within deadline: Duration
+) throws(SocketError) -> Descriptor {
+    let dialed = try dial(upstream, options)
+    guard dialed.progress == .inProgress else { return dialed.release() }
+    let clock = ContinuousClock()
+    let end = clock.now + deadline
+    while true {
+        let left = clock.now.duration(to: end)
+        guard left > .zero else { throw SocketError(call: "connect \(upstream)", errno: .timedOut) }
+        var entry = pollfd(fd: dialed.descriptor.raw, events: Int16(POLLOUT), revents: 0)
+        let milliseconds = min(left / .milliseconds(1), 1_000_000).rounded(.up)
+        let ready = poll(&entry, 1, Int32(milliseconds))
+        if ready < 0, errno != EINTR { throw SocketError(call: "poll", errno: Errno(rawValue: errno)) }
+        guard ready > 0 else { continue }
+        if let error = connectionError(dialed.descriptor.raw) {
+            throw SocketError(call: "connect \(upstream)", errno: error)
+        }
+        return dialed.release()
+    }
+}
+
+/// Takes the pending error of a socket (`SO_ERROR`): how a connect in progress failed, or how a connection broke.
+public func connectionError(_ raw: Int32) -> Errno? {
+    var error: Int32 = 0
+    let result = cs_get_option(raw, cs_level_socket, SO_ERROR, &error)
+    if result < 0 { return Errno(rawValue: -result) }
+    return error == 0 ? nil : Errno(rawValue: error)
+}
+
+/// Sends the acknowledgement that ``DialOptions/delaysAcknowledgement`` held back.
+public func acknowledgeNow(_ raw: Int32) {
+    _ = cs_set_option(raw, cs_level_tcp, TCP_QUICKACK, 1)
+}
+
+/// Our own address of a socket.
+public func localAddress(_ raw: Int32) throws(SocketError) -> LocalAddress {
+    var endpoint = cs_endpoint()
+    try check("getsockname", cs_local_address(raw, &endpoint))
+    guard let address = SocketAddress(endpoint) else {
+        throw SocketError(call: "getsockname", errno: .addressFamilyNotSupported)
+    }
+    return LocalAddress(address)
+}
+
+/// Every address this host answers to, as its interfaces have them now. Loopback's whole network is not listed.
+///
+/// Source: `getifaddrs(3)`.
+public func hostAddresses() throws(SocketError) -> Set<IPAddress> {
+    var first: UnsafeMutablePointer<ifaddrs>?
+    guard getifaddrs(&first) == 0 else { throw SocketError(call: "getifaddrs", errno: Errno(rawValue: errno)) }
+    defer { freeifaddrs(first) }
+    var addresses: Set<IPAddress> = []
+    var next = first
+    while let entry = next {
+        next = entry.pointee.ifa_next
+        guard let raw = entry.pointee.ifa_addr else { continue }
+        let family = Int32(raw.pointee.sa_family)
+        guard family == AF_INET || family == AF_INET6 else { continue }
+        var storage = sockaddr_storage()
+        withUnsafeMutableBytes(of: &storage) {
+            $0.copyMemory(
+                from: UnsafeRawBufferPointer(
+                    start: raw, count: family == AF_INET ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size))
+        }
+        var endpoint = cs_endpoint()
+        cs_from_sockaddr(&storage, &endpoint)
+        if let address = SocketAddress(endpoint) { addresses.insert(address.address) }
+    }
+    return addresses
+}
+#endif
