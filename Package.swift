@@ -26,5 +26,9 @@ let package = Package(
             name: "TransparentSockets",
             dependencies: ["CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
+        .target(
+            name: "DataPlane",
+            dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
     ]
 )

@@ -1,0 +1,42 @@
+internal import SystemPackage
+internal import TransparentSockets
+
+// How a session reaches its upstream.
+
+extension Session {
+    /// Connects to `upstream` and waits for the answer, no longer than the connect timeout. The socket is watched from the
+    /// start: its first edge is the answer.
+    ///
+    /// - Returns: nil when connected, else how the session ends.
+    func dial(_ upstream: UpstreamAddress) async -> Ending? {
+        var options = DialOptions()
+        options.mark = worker.settings.mark
+        options.keepAlive = worker.settings.keepAlive
+        options.delaysAcknowledgement = true
+        options.source =
+            switch settings.preservedSource {
+            case .off: .unspecified
+            case .address: .address(client.value.address)
+            case .addressAndPort: .addressAndPort(client.value)
+            }
+        do throws(SocketError) {
+            let dialed = try TransparentSockets.dial(upstream, options)
+            adopt(dialed.release())
+        } catch {
+            return failure(error)
+        }
+        return await connected(within: worker.settings.connectTimeout)
+    }
+
+    /// How a failed connect ends the session; what only an operator can mend is reported as well.
+    func failure(_ error: SocketError) -> Ending {
+        switch error.errno {
+        case .connectionRefused, .connectionReset: return .upstreamRefused
+        case .networkUnreachable, .hostIsDown, .noRouteToHost: return .upstreamUnreachable
+        case .timedOut: return .upstreamTimeout
+        case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable, .resourceTemporarilyUnavailable:
+            return report(.proxyLimit, "\(error)")
+        default: return report(.proxyError, "\(error)")
+        }
+    }
+}

@@ -1,0 +1,222 @@
+internal import CSockets
+internal import Glibc
+internal import Synchronization
+internal import SystemPackage
+internal import TransparentSockets
+
+/// One thread that serves sessions: epoll, timers, and the tasks that set sessions up.
+///
+/// It is a *task* executor and nothing else: a `Task` that prefers it starts here and, after every suspension, goes on
+/// here. An actor with this loop as its serial executor was tried and starts each task on the global pool.
+///
+/// Everything but ``post(_:)`` and ``enqueue(_:)`` belongs to the loop's own thread. That is what the `@unchecked` stands
+/// for, and the only place of the data plane that says so; debug builds check the thread.
+final class EventLoop: TaskExecutor, @unchecked Sendable {
+    /// Whose event it is: the low bits of the payload that epoll hands back.
+    enum Source: UInt64 {
+        case client = 0
+        case upstream = 1
+        case listener = 2
+        case wakeup = 3
+    }
+
+    /// Events taken from the kernel at a time. More makes each wait cheaper and the last session of a batch wait longer.
+    static let batch = 128
+
+    private let epoll: Descriptor
+    private let wakeup: Descriptor
+    private let posted = Mutex<Posted>(Posted())
+    private struct Posted {
+        var jobs: [UnownedJob] = []
+        var calls: [@Sendable () -> Void] = []
+        var isAwake = false
+    }
+
+    /// Monotonic nanoseconds at the start of this turn.
+    private(set) var now: UInt64
+    private(set) var slots = SlotTable()
+    private var timers: TimerWheel
+    private var jobs: [UnownedJob] = []
+    private var again: [SlotID] = []
+    private var due: [UInt32] = []
+    private var events: UnsafeMutablePointer<cs_event>
+    private var isStopped = false
+    private var thread: pthread_t?
+    private var listeners: [UInt32: Listener] = [:]
+    private var nextListener: UInt32 = 0
+    /// Milliseconds that a turn may wait at most, whatever the timers say; -1: no bound.
+    var longestWait: Int32 = -1
+    /// Called after the events of each turn.
+    var endOfTurn: () -> Void = {}
+
+    init() throws(SocketError) {
+        let epoll = cs_epoll_create()
+        guard epoll >= 0 else { throw SocketError(call: "epoll_create1", errno: .init(rawValue: -epoll)) }
+        self.epoll = Descriptor(owning: epoll)
+        let wakeup = cs_eventfd()
+        guard wakeup >= 0 else { throw SocketError(call: "eventfd", errno: .init(rawValue: -wakeup)) }
+        self.wakeup = Descriptor(owning: wakeup)
+        now = cs_monotonic_nanoseconds()
+        timers = TimerWheel(now: now)
+        events = .allocate(capacity: Self.batch)
+        _ = cs_epoll_control(epoll, EPOLL_CTL_ADD, wakeup, cs_epoll_in, Source.wakeup.rawValue)
+    }
+
+    deinit { events.deallocate() }
+
+    // MARK: From any thread
+
+    /// Runs `call` on the loop's thread, in the order of posting.
+    func post(_ call: @escaping @Sendable () -> Void) {
+        wake { $0.calls.append(call) }
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        if let thread, pthread_equal(thread, pthread_self()) != 0 {
+            jobs.append(job)
+        } else {
+            wake { $0.jobs.append(job) }
+        }
+    }
+
+    private func wake(_ change: (inout sending Posted) -> Void) {
+        let mustWake = posted.withLock { posted in
+            change(&posted)
+            defer { posted.isAwake = true }
+            return !posted.isAwake
+        }
+        if mustWake {
+            var one: UInt64 = 1
+            _ = cs_write(wakeup.raw, &one, 8)
+        }
+    }
+
+    // MARK: Registration
+
+    func add(_ session: Session) -> SlotID { slots.insert(session) }
+
+    func remove(_ id: SlotID) {
+        timers.cancel(id.index, in: slots.slots)
+        slots.remove(id)
+    }
+
+    /// Watches a session's socket: every change of readiness is told once (edge-triggered).
+    func watch(_ raw: Int32, _ source: Source, of id: SlotID) -> Int32 {
+        let payload = UInt64(id.generation) << 32 | UInt64(id.index) << 2 | source.rawValue
+        return cs_epoll_control(
+            epoll.raw, EPOLL_CTL_ADD, raw, cs_epoll_in | cs_epoll_out | cs_epoll_rdhup | cs_epoll_edge, payload)
+    }
+
+    /// Watches a listener: told as long as connections wait (level-triggered).
+    func watch(_ listener: Listener) -> UInt32 {
+        let id = nextListener
+        nextListener += 1
+        listeners[id] = listener
+        _ = cs_epoll_control(
+            epoll.raw, EPOLL_CTL_ADD, listener.raw, cs_epoll_in, UInt64(id) << 2 | Source.listener.rawValue)
+        return id
+    }
+
+    func setWatching(_ listener: Listener, _ id: UInt32, _ isWatching: Bool) {
+        _ = cs_epoll_control(
+            epoll.raw, EPOLL_CTL_MOD, listener.raw, isWatching ? cs_epoll_in : 0,
+            UInt64(id) << 2 | Source.listener.rawValue)
+    }
+
+    func unwatch(_ listener: Listener, _ id: UInt32) {
+        listeners[id] = nil
+        _ = cs_epoll_control(epoll.raw, EPOLL_CTL_DEL, listener.raw, 0, 0)
+    }
+
+    func setDeadline(_ id: SlotID, at deadline: UInt64) {
+        timers.set(id.index, at: deadline, in: slots.slots)
+    }
+
+    /// Comes back to a session in the next turn: its budget was used up, its edge was not.
+    func comeBack(_ id: SlotID) { again.append(id) }
+
+    // MARK: The loop
+
+    /// Runs until ``stop()``; the calling thread becomes the loop's.
+    func run() {
+        thread = pthread_self()
+        while !isStopped {
+            let count = cs_epoll_wait(epoll.raw, events, Int32(Self.batch), wait)
+            now = cs_monotonic_nanoseconds()
+            for index in 0..<max(Int(count), 0) {
+                dispatch(events[index].payload, events[index].events)
+            }
+            runAgain()
+            runTimers()
+            runJobs()
+            endOfTurn()
+        }
+    }
+
+    func stop() { isStopped = true }
+
+    private var wait: Int32 {
+        guard again.isEmpty, jobs.isEmpty else { return 0 }
+        let timeout = timers.timeout(now: now)
+        return longestWait < 0 ? timeout : timeout < 0 ? longestWait : min(timeout, longestWait)
+    }
+
+    @inline(__always)
+    private func dispatch(_ payload: UInt64, _ events: UInt32) {
+        switch Source(rawValue: payload & 3).unsafelyUnwrapped {
+        case .client:
+            slots.find(SlotID(payload))?._withUnsafeGuaranteedRef { $0.clientReady(events) }
+        case .upstream:
+            slots.find(SlotID(payload))?._withUnsafeGuaranteedRef { $0.upstreamReady(events) }
+        case .listener:
+            listeners[UInt32(truncatingIfNeeded: payload >> 2)]?.ready()
+        case .wakeup:
+            takePosted()
+        }
+    }
+
+    private func runAgain() {
+        guard !again.isEmpty else { return }
+        let now = again
+        again.removeAll(keepingCapacity: true)
+        for id in now { slots.find(id)?._withUnsafeGuaranteedRef { $0.goOn() } }
+    }
+
+    private func runTimers() {
+        timers.advance(to: now, in: slots.slots, due: &due)
+        guard !due.isEmpty else { return }
+        let now = due
+        due.removeAll(keepingCapacity: true)
+        for index in now { slots.slots[Int(index)].session?._withUnsafeGuaranteedRef { $0.deadlineReached() } }
+    }
+
+    private func runJobs() {
+        var next = 0
+        // A job may start others: they run in the same turn.
+        while next < jobs.count {
+            jobs[next].runSynchronously(on: asUnownedTaskExecutor())
+            next += 1
+        }
+        jobs.removeAll(keepingCapacity: true)
+    }
+
+    private func takePosted() {
+        var count: UInt64 = 0
+        _ = cs_read(wakeup.raw, &count, 8)
+        let (others, calls) = posted.withLock { posted in
+            defer { posted = Posted() }
+            return (posted.jobs, posted.calls)
+        }
+        jobs += others
+        for call in calls { call() }
+    }
+}
+
+extension SlotID {
+    @inline(__always)
+    init(_ payload: UInt64) {
+        index = UInt32(truncatingIfNeeded: payload >> 2) & 0x3FFF_FFFF
+        generation = UInt32(truncatingIfNeeded: payload >> 32)
+    }
+}

@@ -1,0 +1,109 @@
+internal import CSockets
+internal import Glibc
+
+/// Moves the bytes of one session both ways: a plain state machine, driven by edges.
+///
+/// Each direction ends by itself: an end that was read is handed on with `shutdown`, while the other direction flows on.
+/// A connection broken on one side breaks the other, so that the client sees what the server did.
+struct Relay {
+    let client: Int32
+    let upstream: Int32
+    var up: Direction
+    var down: Direction
+    /// The first side that ended in order.
+    private var endedFirst: Ending?
+    /// Monotonic nanoseconds of the last turn in which a byte or an end went either way.
+    private(set) var lastActivity: UInt64
+
+    init(client: Int32, upstream: Int32, clientReady: UInt32, upstreamReady: UInt32, _ mode: RelayMode, now: UInt64) {
+        self.client = client
+        self.upstream = upstream
+        up = Direction()
+        down = Direction()
+        up.splices = mode == .splice
+        down.splices = mode == .splice
+        lastActivity = now
+        up.noteSource(clientReady)
+        down.noteSink(clientReady)
+        down.noteSource(upstreamReady)
+        up.noteSink(upstreamReady)
+    }
+
+    /// One side has ended, the other is still open.
+    var isHalfClosed: Bool { endedFirst != nil }
+
+    mutating func clientReady(_ events: UInt32, _ resources: Resources, now: UInt64) -> Step {
+        up.noteSource(events)
+        down.noteSink(events)
+        return step(resources, now: now, broken: events & cs_epoll_err != 0 ? .client : nil)
+    }
+
+    mutating func upstreamReady(_ events: UInt32, _ resources: Resources, now: UInt64) -> Step {
+        down.noteSource(events)
+        up.noteSink(events)
+        return step(resources, now: now, broken: events & cs_epoll_err != 0 ? .upstream : nil)
+    }
+
+    /// Gives back what both directions borrowed.
+    mutating func release(_ resources: Resources) {
+        up.release(resources)
+        down.release(resources)
+    }
+
+    enum Step {
+        case goOn
+        /// A budget was used up: come back in the next turn.
+        case comeBack
+        case ended(Ending)
+    }
+
+    enum Side { case client, upstream }
+
+    /// Moves what can be moved.
+    /// - Parameter broken: the side whose socket reported an error with its edge.
+    mutating func step(_ resources: Resources, now: UInt64, broken: Side? = nil) -> Step {
+        let before = up.moved &+ down.moved
+        let upMoved = up.move(from: client, to: upstream, resources)
+        let downMoved = down.move(from: upstream, to: client, resources)
+        if up.moved &+ down.moved != before { lastActivity = now }
+        if let ending = settle(upMoved, downMoved, now: now) { return .ended(ending) }
+        if let broken {
+            // Read to its end, or blocked before it: what could be delivered was.
+            var error: Int32 = 0
+            _ = cs_get_option(broken == .client ? client : upstream, cs_level_socket, SO_ERROR, &error)
+            return .ended(Self.ending(broken, error == 0 ? ECONNRESET : error))
+        }
+        return upMoved == .budgetUsed || downMoved == .budgetUsed ? .comeBack : .goOn
+    }
+
+    /// Draws the conclusions from what both directions came to.
+    @inline(__always)
+    private mutating func settle(_ upMoved: Moved, _ downMoved: Moved, now: UInt64) -> Ending? {
+        if endedFirst == nil, up.hasEnded || down.hasEnded {
+            endedFirst = up.hasEnded ? .clientFIN : .upstreamFIN
+            lastActivity = now
+        }
+        if upMoved == .finished { up.isFinished = true }
+        if downMoved == .finished { down.isFinished = true }
+        // When both are through, closing sends the ends and saves the calls.
+        guard !(up.isFinished && down.isFinished) else { return endedFirst }
+        if upMoved == .finished { _ = cs_shutdown(upstream, Int32(SHUT_WR)) }
+        if downMoved == .finished { _ = cs_shutdown(client, Int32(SHUT_WR)) }
+        switch (upMoved, downMoved) {
+        case (.sourceFailed(let error), _), (_, .sinkFailed(let error)): return Self.ending(.client, -error)
+        case (.sinkFailed(let error), _), (_, .sourceFailed(let error)): return Self.ending(.upstream, -error)
+        default: return nil
+        }
+    }
+
+    private static func ending(_ side: Side, _ error: Int32) -> Ending {
+        switch (side, error) {
+        case (.client, ETIMEDOUT): .clientTimeout
+        case (.upstream, ETIMEDOUT): .upstreamTimeout
+        case (.upstream, EHOSTUNREACH), (.upstream, ENETUNREACH): .upstreamUnreachable
+        case (_, ENOBUFS), (_, ENOMEM): .proxyLimit
+        case (.client, _): .clientReset
+        case (.upstream, _): .upstreamReset
+        }
+    }
+}

@@ -1,0 +1,43 @@
+/// The single reason a session stopped: which side, and why. Its code stands in logs and metrics, and does not change.
+///
+/// | code | the client saw | what happened |
+/// | --- | --- | --- |
+/// | `client-fin` | FIN | both directions ended in order, the client's first |
+/// | `upstream-fin` | FIN | both directions ended in order, the upstream's first |
+/// | `client-reset` | | the client reset the session; the upstream got a reset |
+/// | `upstream-reset` | RST | the upstream reset the session |
+/// | `client-gone` | | the client left before the upstream was reached |
+/// | `upstream-refused` | RST | nobody listens at the original destination |
+/// | `upstream-unreachable` | RST | no route to the original destination, or an ICMP answer that says so |
+/// | `upstream-timeout` | RST | no answer within `timeouts.connect`, or to what was sent later (TCP gave up) |
+/// | `client-timeout` | | the client stopped acknowledging, or answered no keep-alive probe |
+/// | `proxy-idle` | RST | `timeouts.idle` without a byte either way |
+/// | `proxy-half-close` | RST | `timeouts.half_close` without a byte after one side had ended |
+/// | `proxy-drain` | RST | still open when `timeouts.drain` was over |
+/// | `proxy-self` | RST | the original destination is this listener itself: nothing was intercepted |
+/// | `proxy-loop` | RST | our own upstream connection came back to us: a rule does not skip our mark |
+/// | `proxy-no-destination` | RST | the kernel does not know where the connection was going |
+/// | `proxy-limit` | RST | no descriptor, port or memory left to reach the upstream |
+/// | `proxy-error` | RST | a call failed in a way that none of the above describes; an event says which |
+public enum Ending: String, Sendable, CaseIterable {
+    case clientFIN = "client-fin"
+    case upstreamFIN = "upstream-fin"
+    case clientReset = "client-reset"
+    case upstreamReset = "upstream-reset"
+    case clientGone = "client-gone"
+    case upstreamRefused = "upstream-refused"
+    case upstreamUnreachable = "upstream-unreachable"
+    case upstreamTimeout = "upstream-timeout"
+    case clientTimeout = "client-timeout"
+    case proxyIdle = "proxy-idle"
+    case proxyHalfClose = "proxy-half-close"
+    case proxyDrain = "proxy-drain"
+    case proxySelf = "proxy-self"
+    case proxyLoop = "proxy-loop"
+    case proxyNoDestination = "proxy-no-destination"
+    case proxyLimit = "proxy-limit"
+    case proxyError = "proxy-error"
+
+    /// Both directions ended with FIN and every byte was handed on; anything else closes with RST, both ways.
+    var isOrderly: Bool { self == .clientFIN || self == .upstreamFIN }
+}

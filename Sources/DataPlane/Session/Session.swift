@@ -1,0 +1,226 @@
+internal import CSockets
+internal import SystemPackage
+internal import TransparentSockets
+
+/// One client connection and its upstream, from accept to ending. Belongs to one worker for life.
+///
+/// `run` is the whole story. While it waits, edges reach the session through the loop: first as flags, then, once both
+/// sockets are connected, straight to the relay, without a task being resumed for them.
+final class Session {
+    unowned let worker: Worker
+    let settings: ListenerSettings
+    let client: ClientAddress
+    private let socket: AcceptedConnection
+    private var upstream: Descriptor?
+    private var destination: OriginalDestination?
+    private var local: LocalAddress?
+    private let startedAt: UInt64
+    private var id = SlotID(index: 0, generation: 0)
+
+    private enum Phase { case settingUp, dialling, relaying, ending }
+    private var phase = Phase.settingUp
+    /// What the kernel said of each socket before the relay could hear it.
+    private var clientEvents: UInt32 = 0
+    private var upstreamEvents: UInt32 = 0
+    /// `run`, waiting for the upstream's answer or for the relay's ending.
+    private var waiter: UnsafeContinuation<Ending?, Never>?
+    private var relay: Relay?
+
+    init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
+        client = connection.client
+        socket = connection
+        self.settings = settings
+        self.worker = worker
+        startedAt = worker.loop.now
+    }
+
+    func start() {
+        id = worker.loop.add(self)
+        worker.sessionStarted()
+        let bound = LoopBound(self)
+        Task(executorPreference: worker.loop) { await bound.value.run() }
+    }
+
+    /// Where a connection goes.
+    private func run() async {
+        finish(await carry())
+    }
+
+    private func carry() async -> Ending {
+        let destination: OriginalDestination
+        do throws(SocketError) {
+            destination = try socket.originalDestination()
+        } catch {
+            return report(.proxyNoDestination, "\(error)")
+        }
+        self.destination = destination
+        guard !worker.isOurselves(destination) else {
+            return report(.proxySelf, "\(client) connected to \(destination), which is this listener")
+        }
+        guard !worker.loopGuard.isOurs(client.value, to: destination.value) else {
+            return report(.proxyLoop, "our own connection to \(destination) came back: a rule does not skip our mark")
+        }
+        guard worker.loop.watch(socket.descriptor.raw, .client, of: id) == 0 else {
+            return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
+        }
+        if let failed = await dial(UpstreamAddress(destination.value)) { return failed }
+        return await relayed()
+    }
+
+    /// The one place where a session ends.
+    private func finish(_ ending: Ending) {
+        phase = .ending
+        if !ending.isOrderly {
+            _ = cs_reset_on_close(socket.descriptor.raw)
+            if let raw = upstream?.raw { _ = cs_reset_on_close(raw) }
+        }
+        relay?.release(worker.resources)
+        if let local, let destination { worker.loopGuard.remove(local.value, to: destination.value) }
+        worker.loop.remove(id)
+        worker.sessionEnded(
+            SessionRecord(
+                listener: settings.name, client: client, destination: destination, local: local, up: relay?.up.moved ?? 0,
+                down: relay?.down.moved ?? 0, duration: worker.loop.now - startedAt, ending: ending))
+        // The descriptors close with this object, when `run` returns and lets go of it.
+    }
+
+    /// Tells an operator why a session ended.
+    func report(_ ending: Ending, _ reason: String) -> Ending {
+        worker.observer.event(.sessionFailed(listener: settings.name, ending: ending, reason: reason))
+        return ending
+    }
+
+    // MARK: Reaching the upstream
+
+    func adopt(_ descriptor: consuming Descriptor) { upstream = consume descriptor }
+
+    /// Waits for the first edge of the upstream's socket.
+    func connected(within timeout: UInt64) async -> Ending? {
+        guard let raw = upstream?.raw, worker.loop.watch(raw, .upstream, of: id) == 0 else {
+            return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
+        }
+        phase = .dialling
+        worker.loop.setDeadline(id, at: worker.loop.now + timeout)
+        return await withUnsafeContinuation { waiter = $0 }
+    }
+
+    private func answered(_ events: UInt32) {
+        guard let raw = upstream?.raw else { return }
+        if events & (cs_epoll_err | cs_epoll_hup) != 0 {
+            let error = connectionError(raw) ?? .connectionReset
+            return wake(failure(SocketError(call: "connect", errno: error)))
+        }
+        wake(nil)
+    }
+
+    private func wake(_ ending: Ending?) {
+        phase = .settingUp
+        waiter.take()?.resume(returning: ending)
+    }
+
+    // MARK: Relaying
+
+    private func relayed() async -> Ending {
+        guard let raw = upstream?.raw else { return .proxyError }
+        if let local = try? localAddress(raw) {
+            self.local = local
+            if local.value != client.value, let destination {
+                worker.loopGuard.add(local.value, to: destination.value)
+            }
+        }
+        relay = Relay(
+            client: socket.descriptor.raw, upstream: raw, clientReady: clientEvents, upstreamReady: upstreamEvents,
+            worker.settings.relay, now: worker.loop.now)
+        phase = .relaying
+        setRelayDeadline()
+        let isBroken = (clientEvents & cs_epoll_err) != 0
+        let step = relay!.step(worker.resources, now: worker.loop.now, broken: isBroken ? .client : nil)
+        // Nothing of the client's to carry the handshake's last acknowledgement: an upstream that speaks first waits for it.
+        if relay!.up.moved == 0 { acknowledgeNow(raw) }
+        if case .ended(let ending) = step { return ending }
+        if case .comeBack = step { worker.loop.comeBack(id) }
+        return await withUnsafeContinuation { waiter = $0 } ?? .proxyError
+    }
+
+    private func settle(_ step: Relay.Step) {
+        switch step {
+        case .goOn: break
+        case .comeBack: worker.loop.comeBack(id)
+        case .ended(let ending):
+            phase = .ending
+            waiter.take()?.resume(returning: ending)
+        }
+    }
+
+    // MARK: Called by the loop
+
+    func clientReady(_ events: UInt32) {
+        guard phase == .relaying else { return note(client: events) }
+        let step = relay!.clientReady(events, worker.resources, now: worker.loop.now)
+        settle(step)
+    }
+
+    func upstreamReady(_ events: UInt32) {
+        guard phase == .relaying else {
+            upstreamEvents |= events
+            if phase == .dialling { answered(events) }
+            return
+        }
+        let step = relay!.upstreamReady(events, worker.resources, now: worker.loop.now)
+        settle(step)
+    }
+
+    func goOn() {
+        guard phase == .relaying else { return }
+        settle(relay!.step(worker.resources, now: worker.loop.now))
+    }
+
+    func deadlineReached() {
+        switch phase {
+        case .dialling: wake(.upstreamTimeout)
+        case .relaying:
+            let settings = worker.settings
+            if let deadline = relayDeadline, deadline <= worker.loop.now {
+                let isHalfClosed = relay!.isHalfClosed && settings.halfCloseTimeout > 0
+                settle(.ended(isHalfClosed ? .proxyHalfClose : .proxyIdle))
+            } else {
+                setRelayDeadline()
+            }
+        case .settingUp, .ending: break
+        }
+    }
+
+    /// Ends the session now, whatever it is doing: the drain is over.
+    func cut() {
+        switch phase {
+        case .dialling: wake(.proxyDrain)
+        case .relaying: settle(.ended(.proxyDrain))
+        case .settingUp, .ending: break
+        }
+    }
+
+    private func note(client events: UInt32) {
+        clientEvents |= events
+        // A reset while the upstream is being dialled: nobody is left to connect for.
+        if phase == .dialling, events & cs_epoll_err != 0 { wake(.clientGone) }
+    }
+
+    private var relayDeadline: UInt64? {
+        guard let relay else { return nil }
+        let settings = worker.settings
+        let timeout =
+            relay.isHalfClosed && settings.halfCloseTimeout > 0
+            ? min(settings.halfCloseTimeout, settings.idleTimeout == 0 ? .max : settings.idleTimeout) : settings.idleTimeout
+        return timeout == 0 ? nil : relay.lastActivity &+ timeout
+    }
+
+    private func setRelayDeadline() {
+        if let deadline = relayDeadline { worker.loop.setDeadline(id, at: deadline) }
+    }
+}
+
+/// A value that stays on its loop's thread though a task closure carries it there.
+struct LoopBound<Value>: @unchecked Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}

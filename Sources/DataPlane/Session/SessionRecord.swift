@@ -1,0 +1,39 @@
+public import TransparentSockets
+
+/// What there is to say of a finished session.
+public struct SessionRecord: Sendable {
+    public var listener: String
+    public var client: ClientAddress
+    /// The original one; nil when the kernel did not know it.
+    public var destination: OriginalDestination?
+    /// Our address towards the upstream; nil when it was not reached.
+    public var local: LocalAddress?
+    /// Bytes from the client that the upstream's socket took.
+    public var up: UInt64
+    /// Bytes from the upstream that the client's socket took.
+    public var down: UInt64
+    /// Nanoseconds from accept to ending.
+    public var duration: UInt64
+    public var ending: Ending
+}
+
+/// Something that an operator should know, of no single session.
+public enum WorkerEvent: Sendable, Equatable {
+    /// Accepting is paused: the kernel is out of descriptors, memory or buffers, in its own words.
+    case acceptPaused(listener: String, reason: String)
+    /// Accepting is paused: `max_sessions` are open.
+    case sessionLimit(listener: String, limit: Int)
+    case acceptResumed(listener: String)
+    /// A session ended with `proxy-loop`, `proxy-no-destination`, `proxy-self`, `proxy-limit` or `proxy-error`, and why.
+    case sessionFailed(listener: String, ending: Ending, reason: String)
+}
+
+/// Who listens to a worker. Called on the worker's thread, which must not be made to wait.
+public protocol SessionObserver: AnyObject, Sendable {
+    func sessionEnded(_ record: SessionRecord)
+    func event(_ event: WorkerEvent)
+    /// After the events of each turn: the time to hand over what was gathered.
+    func turnEnded()
+    /// A draining worker has no session left.
+    func drained()
+}

@@ -1,0 +1,48 @@
+/// How bytes move.
+public enum RelayMode: String, Sendable, CaseIterable {
+    /// Copy at first, splice once a direction keeps filling its reads.
+    case adaptive
+    case copy
+    case splice
+}
+
+/// Whose address the upstream sees.
+public enum PreservedSource: Sendable, Equatable {
+    case off
+    case address
+    case addressAndPort
+}
+
+/// What the data plane must know of the configuration: one immutable value, swapped whole on reload.
+public struct Settings: Sendable, Equatable {
+    /// Number on our own packets that rules skip; 0: none.
+    public var mark: UInt32 = 0
+    public var relay: RelayMode = .adaptive
+    /// Nanoseconds to reach the upstream.
+    public var connectTimeout: UInt64 = 10_000_000_000
+    /// Nanoseconds without a byte either way before an open session is ended; 0: never.
+    public var idleTimeout: UInt64 = 3_600_000_000_000
+    /// Nanoseconds without a byte after one side has ended; 0: never.
+    public var halfCloseTimeout: UInt64 = 60_000_000_000
+    /// Sessions of one worker; past it, clients wait in the backlog.
+    public var maxSessions = 1_000
+    /// Pipes of one worker; past it, directions go on copying.
+    public var maxPipes = 64
+    /// Bytes that a pipe should hold; the kernel may give less.
+    public var pipeSize = 1 << 20
+    /// Seconds after which the kernel probes a silent peer.
+    public var keepAlive: Int32 = 180
+
+    public init() {}
+}
+
+/// What one listener does with what it accepts.
+public struct ListenerSettings: Sendable, Equatable {
+    public var name: String
+    public var preservedSource: PreservedSource
+
+    public init(name: String, preservedSource: PreservedSource = .off) {
+        self.name = name
+        self.preservedSource = preservedSource
+    }
+}

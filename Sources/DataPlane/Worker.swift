@@ -1,0 +1,191 @@
+internal import CSockets
+internal import Glibc
+public import Synchronization
+public import TransparentSockets
+
+/// One thread that serves sessions, and everything it owns: loop, listeners, sessions, pipes, buffer.
+///
+/// Workers share nothing but counters and the immutable ``Settings``. Every public method may be called from any thread:
+/// it only posts to the loop.
+public final class Worker: @unchecked Sendable {
+    let loop: EventLoop
+    let observer: any SessionObserver
+    let loopGuard: LoopGuard
+    private(set) var settings: Settings
+    private(set) var resources: Resources
+    private var selfCheck = SelfCheck([])
+    private var listeners: [Listener] = []
+    private var pausedListeners = 0
+    private var active = 0
+    /// Sessions ended since the start.
+    private(set) var ended: UInt64 = 0
+    private var isDraining = false
+
+    /// What other threads may read of this worker.
+    public let counters = Counters()
+    public final class Counters: Sendable {
+        /// Sessions open now.
+        public let active = Atomic<Int>(0)
+        /// Sessions ended since the start.
+        public let ended = Atomic<UInt64>(0)
+        /// Bytes moved by ended sessions, client to upstream and back.
+        public let up = Atomic<UInt64>(0)
+        public let down = Atomic<UInt64>(0)
+    }
+
+    /// What all workers of a process share.
+    public struct Shared: Sendable {
+        let loopGuard = LoopGuard()
+        public init() {}
+    }
+
+    public init(_ settings: Settings, _ shared: Shared, observer: any SessionObserver) throws(SocketError) {
+        loop = try EventLoop()
+        self.observer = observer
+        loopGuard = shared.loopGuard
+        self.settings = settings
+        resources = Resources(settings)
+        loop.endOfTurn = { [unowned self] in endTurn() }
+    }
+
+    // MARK: From any thread
+
+    /// Starts the thread.
+    public func start(name: String) {
+        let box = Unmanaged.passRetained(Start(worker: self, name: name))
+        var thread = pthread_t()
+        let result = pthread_create(&thread, nil, runWorker, box.toOpaque())
+        precondition(result == 0, "pthread_create: \(result)")
+        pthread_detach(thread)
+    }
+
+    /// Replaces the listeners by `sockets`, and the settings. Listeners that stay keep their place in the backlog.
+    ///
+    /// - Parameters:
+    ///   - added: bound sockets that are new.
+    ///   - kept: settings, by address, of listeners that go on; those missing here stop accepting.
+    public func configure(
+        _ settings: Settings, adding added: consuming [NewListener], keeping kept: [ListenAddress: ListenerSettings],
+        allAddresses: [ListenAddress]
+    ) {
+        let added = added
+        loop.post { [self] in
+            self.settings = settings
+            resources.mode = settings.relay
+            resources.pipes.limit = settings.maxPipes
+            selfCheck = SelfCheck(allAddresses)
+            listeners.removeAll { listener in
+                guard let newSettings = kept[listener.address] else {
+                    stopListener(listener)
+                    return true
+                }
+                listener.settings = newSettings
+                return false
+            }
+            for new in added {
+                guard let socket = new.take() else { continue }
+                let listener = Listener(socket, new.settings, of: self)
+                listeners.append(listener)
+                listener.start()
+            }
+            resumeListeners()
+        }
+    }
+
+    /// Stops accepting; `SessionObserver.drained` follows when the last session has ended.
+    public func drain() {
+        loop.post { [self] in
+            isDraining = true
+            for listener in listeners { stopListener(listener) }
+            listeners = []
+            if active == 0 { observer.drained() }
+        }
+    }
+
+    /// Ends every open session now.
+    public func cut() {
+        loop.post { [self] in
+            for session in loop.slots.all() { session.cut() }
+        }
+    }
+
+    // MARK: On the loop's thread
+
+    var hasRoom: Bool { active < settings.maxSessions }
+
+    func isOurselves(_ destination: OriginalDestination) -> Bool {
+        selfCheck.isOurselves(destination, now: loop.now)
+    }
+
+    func sessionStarted() {
+        active += 1
+        counters.active.store(active, ordering: .relaxed)
+    }
+
+    func sessionEnded(_ record: SessionRecord) {
+        active -= 1
+        ended += 1
+        counters.active.store(active, ordering: .relaxed)
+        counters.ended.store(ended, ordering: .relaxed)
+        counters.up.wrappingAdd(record.up, ordering: .relaxed)
+        counters.down.wrappingAdd(record.down, ordering: .relaxed)
+        observer.sessionEnded(record)
+        if isDraining, active == 0 { observer.drained() }
+    }
+
+    func listenerPaused() {
+        pausedListeners += 1
+        loop.longestWait = Int32(Listener.pause)
+    }
+
+    /// Takes in what already waits in the backlog, then closes: nobody who was answered by the kernel is turned away.
+    private func stopListener(_ listener: Listener) {
+        listener.ready()
+        if listener.isPaused { pausedListeners -= 1 }
+        listener.stop()
+    }
+
+    private func endTurn() {
+        if pausedListeners > 0 { resumeListeners() }
+        observer.turnEnded()
+    }
+
+    private func resumeListeners() {
+        for listener in listeners where listener.isPaused && listener.mayResume {
+            pausedListeners -= 1
+            listener.resume()
+        }
+        if pausedListeners == 0 { loop.longestWait = -1 }
+    }
+
+    fileprivate func run() { loop.run() }
+}
+
+/// A bound socket on its way to the worker that will serve it.
+public final class NewListener: @unchecked Sendable {
+    private var socket: TransparentListener?
+    let settings: ListenerSettings
+
+    public init(_ socket: consuming TransparentListener, _ settings: ListenerSettings) {
+        self.socket = consume socket
+        self.settings = settings
+    }
+
+    func take() -> TransparentListener? { socket.take() }
+}
+
+private final class Start {
+    let worker: Worker
+    let name: String
+    init(worker: Worker, name: String) {
+        self.worker = worker
+        self.name = name
+    }
+}
+
+private func runWorker(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+    cs_name_thread(start.name)
+    start.worker.run()
+    return nil
+}
