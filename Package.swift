@@ -18,7 +18,8 @@ let package = Package(
         .library(name: "TransparentSockets", targets: ["TransparentSockets"])
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-system", from: "1.8.1")
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         .target(name: "CSockets"),
@@ -29,6 +30,18 @@ let package = Package(
         .target(
             name: "DataPlane",
             dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
+        .target(
+            name: "Configuration",
+            dependencies: ["TransparentSockets", .product(name: "TOMLKit", package: "TOMLKit")],
+            swiftSettings: strict),
+        .testTarget(
+            name: "TransparentSocketsTests",
+            dependencies: ["TransparentSockets"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests",
+            dependencies: ["Configuration", "TransparentSockets"],
             swiftSettings: strict),
     ]
 )

@@ -1,0 +1,169 @@
+public import TransparentSockets
+
+/// Everything a person can set, read from TOML and found to make sense. Nothing here was checked against the running system.
+public struct Configuration: Sendable, Equatable {
+    /// How the bytes of a session move.
+    public enum Relay: String, Sendable, CaseIterable {
+        /// Copy while little moves, splice when much does.
+        case adaptive
+        case copy
+        case splice
+    }
+
+    public struct Log: Sendable, Equatable {
+        /// From the gravest to the least; a level includes those before it.
+        public enum Level: String, Sendable, CaseIterable { case critical, error, warning, notice, info, debug }
+        public enum Format: String, Sendable, CaseIterable { case plain, logfmt, json }
+
+        public var level = Level.info
+        public var format = Format.plain
+        /// Path of the log file; `nil` is standard error.
+        public var file: String?
+        /// One line for each session that ended.
+        public var access = true
+
+        public init() {}
+    }
+
+    /// Each at most 365 days.
+    public struct Timeouts: Sendable, Equatable {
+        /// Reaching the upstream. At least 1 ms.
+        public var connect = Duration.seconds(10)
+        /// An open session without a byte either way. Zero: no limit.
+        public var idle = Duration.seconds(3600)
+        /// After one side has ended, without a byte. Zero: no limit.
+        public var halfClose = Duration.seconds(60)
+        /// How long sessions may stay open at a stop. Zero: they end at once.
+        public var drain = Duration.seconds(60)
+
+        public init() {}
+    }
+
+    public struct Firewall: Sendable, Equatable {
+        /// What happens to traffic when no listener takes it.
+        public enum OnDown: String, Sendable, CaseIterable { case direct, reject }
+
+        /// The most significant bit that a mark window of two bits can start at is 30.
+        public static let highestMark: UInt32 = 1 << 30
+        /// `default`, `main` and `local` belong to the system.
+        public static let reservedRouteTables: ClosedRange<UInt32> = 253...255
+
+        /// Install, own and remove the rules.
+        public var manage = true
+        public var onDown = OnDown.direct
+        /// Name of our nft table: 1…60 letters, digits and underscores.
+        public var table = "clearway"
+        /// Of our chains, as nft counts them: -400…300. `mangle` is -150.
+        public var priority = -150
+        /// The lowest bit of the two-bit window of marks; 0: choose a free one.
+        public var mark: UInt32 = 0
+        /// The table for intercepted packets; 0: choose a free one.
+        public var routeTable: UInt32 = 0
+
+        public init() {}
+    }
+
+    /// 1…1024; 0: one per CPU.
+    public var workers = 0
+    /// 1…10,000,000; 0: derived from the descriptor limit.
+    public var maxSessions = 0
+    public var relay = Relay.adaptive
+    public var log = Log()
+    public var timeouts = Timeouts()
+    public var firewall = Firewall()
+    /// At least one; names and addresses are unique.
+    public var listeners = [Listener()]
+    /// Where in the file things stand. Takes no part in comparisons.
+    public var positions = SourceMap()
+
+    /// An empty file: this host's own connections through one `tproxy` listener, everything direct.
+    public static let embeddedDefault = Configuration()
+
+    private init() {}
+
+    /// - Parameters:
+    ///   - text: the whole file, at most 4 MiB.
+    ///   - file: what error messages call it.
+    /// - Throws: every error in the text, each with its position; one only when the syntax is not TOML.
+    public init(parsing text: String, file: String) throws(ConfigurationErrors) {
+        let collector = DiagnosticCollector(source: SourceText(text), file: file)
+        let root = try Document.parse(collector)
+        self.init()
+        positions = SourceMap(file: file)
+        read(root, collector)
+        try collector.throwIfAny()
+    }
+}
+
+/// One bound address or more, with what is intercepted for it.
+public struct Listener: Sendable, Equatable {
+    /// How the kernel hands connections over.
+    public enum Mode: String, Sendable, CaseIterable { case tproxy, redirect }
+    public enum TransportProtocol: String, Sendable, CaseIterable { case tcp }
+
+    /// Which part of the client's address a direct destination sees.
+    public enum PreserveSource: String, Sendable, CaseIterable {
+        case off = "false"
+        case address
+        case addressAndPort = "address+port"
+    }
+
+    /// 1…64 letters, digits, `.`, `_` and `-`.
+    public var name = "tproxy-1081"
+    public var mode = Mode.tproxy
+    /// At least one; ports are not 0.
+    public var listen = [ListenAddress(SocketAddress(.v6(IPv6Address(high: 0, low: 0)), port: 1081))]
+    public var protocols = [TransportProtocol.tcp]
+    /// Interception of what arrives here. A name that ends in `*` means every interface that begins so, as in nft.
+    public var interfaces: [String] = []
+    /// Interception of what this host itself sends.
+    public var local = true
+    /// Destination ports intercepted: ascending, apart from each other by at least one port.
+    public var ports: [ClosedRange<UInt16>] = [1...65535]
+    /// Only these networks; empty: all.
+    public var destinations: [IPNetwork] = []
+    /// Never these networks, beside those that are always excluded.
+    public var exclude: [IPNetwork] = []
+    /// Only clients in these networks; empty: all.
+    public var clients: [IPNetwork] = []
+    public var preserveSource = PreserveSource.off
+
+    /// The listener of the embedded default.
+    public init() {}
+}
+
+/// Where in the file things stand, for findings that only the running system can make.
+public struct SourceMap: Sendable {
+    struct ListenerPositions: Sendable {
+        var table: SourcePosition
+        var listen: [SourcePosition] = []
+        var interfaces: [SourcePosition] = []
+    }
+
+    var file = "embedded default"
+    var listeners: [ListenerPositions] = []
+
+    /// The table of a listener, by its index in ``Configuration/listeners``. What the file does not spell out is at its
+    /// nearest enclosing table, or at the start of the file.
+    public func listener(_ index: Int) -> SourcePosition {
+        listeners.indices.contains(index) ? listeners[index].table : SourcePosition(file: file, line: 1, column: 1)
+    }
+
+    /// An entry of a listener's `interfaces`.
+    public func interface(_ listener: Int, _ index: Int) -> SourcePosition { entry(\.interfaces, listener, index) }
+
+    /// An entry of a listener's `listen`.
+    public func listen(_ listener: Int, _ index: Int) -> SourcePosition { entry(\.listen, listener, index) }
+
+    private func entry(_ list: KeyPath<ListenerPositions, [SourcePosition]>, _ listener: Int, _ index: Int) -> SourcePosition {
+        guard listeners.indices.contains(listener), listeners[listener][keyPath: list].indices.contains(index) else {
+            return self.listener(listener)
+        }
+        return listeners[listener][keyPath: list][index]
+    }
+}
+
+extension SourceMap: Equatable {
+    /// Always: where something was written is no part of what it says.
+    public static func == (left: SourceMap, right: SourceMap) -> Bool { true }
+}

@@ -1,0 +1,102 @@
+extension Configuration {
+    private static let topKeys = ["workers", "max_sessions", "relay", "log", "timeouts", "firewall", "listener"]
+    private static let logKeys = ["level", "format", "file", "access"]
+    private static let timeoutKeys = ["connect", "idle", "half_close", "drain"]
+    private static let firewallKeys = ["manage", "on_down", "table", "priority", "mark", "route_table"]
+
+    /// For a key that stands above the header of its table, or below that of another.
+    private static func homes(except home: String) -> [String: String] {
+        var homes: [String: String] = [:]
+        for (name, keys) in [
+            ("[log]", logKeys), ("[timeouts]", timeoutKeys), ("[firewall]", firewallKeys), ("[[listener]]", Listener.keys),
+            ("the top of the file", ["workers", "max_sessions", "relay"]),
+        ] where name != home {
+            for key in keys { homes[key] = name }
+        }
+        return homes
+    }
+
+    mutating func read(_ root: Node, _ collector: DiagnosticCollector) {
+        let top = Section(
+            root, named: "", keys: Self.topKeys, later: ["upstream", "rule"], elsewhere: Self.homes(except: "the top of the file"),
+            collector)
+        workers = top.integer("workers", in: 0...1024) ?? workers
+        maxSessions = top.integer("max_sessions", in: 0...10_000_000) ?? maxSessions
+        relay = top.choice("relay", of: Relay.self) ?? relay
+
+        if let node = top.entries["log"] {
+            let section = Section(node, named: "[log]", keys: Self.logKeys, elsewhere: Self.homes(except: "[log]"), collector)
+            log.level = section.choice("level", of: Log.Level.self) ?? log.level
+            log.format = section.choice("format", of: Log.Format.self) ?? log.format
+            if let (path, _) = section.string("file"), !path.isEmpty { log.file = path }
+            log.access = section.boolean("access") ?? log.access
+        }
+        if let node = top.entries["timeouts"] {
+            timeouts.read(node, keys: Self.timeoutKeys, homes: Self.homes(except: "[timeouts]"), collector)
+        }
+        if let node = top.entries["firewall"] {
+            firewall.read(node, keys: Self.firewallKeys, homes: Self.homes(except: "[firewall]"), collector)
+        }
+        if let node = top.entries["listener"] { readListeners(node, homes: Self.homes(except: "[[listener]]"), collector) }
+    }
+}
+
+extension Configuration.Timeouts {
+    mutating func read(_ node: Node, keys: [String], homes: [String: String], _ collector: DiagnosticCollector) {
+        let section = Section(node, named: "[timeouts]", keys: keys, later: ["handshake", "sniff"], elsewhere: homes, collector)
+        func duration(_ key: String, atLeast least: Duration = .zero) -> Duration? {
+            guard let node = section.entries[key] else { return nil }
+            guard case .string(let text) = node.content else {
+                var hint = ""
+                if case .integer(let seconds) = node.content, seconds >= 0 { hint = ", did you mean \"\(seconds)s\"?" }
+                collector.error(at: node.valueOffset, "\(key): expected a duration such as \"10s\", found \(node.kind)\(hint)")
+                return nil
+            }
+            return section.accept(key, node.valueOffset) { () throws(Refusal) in
+                let duration = try ValueSyntax.duration(text)
+                guard duration >= least else { throw Refusal("must be longer than 0") }
+                return duration
+            }
+        }
+        connect = duration("connect", atLeast: .milliseconds(1)) ?? connect
+        idle = duration("idle") ?? idle
+        halfClose = duration("half_close") ?? halfClose
+        drain = duration("drain") ?? drain
+    }
+}
+
+extension Configuration.Firewall {
+    mutating func read(_ node: Node, keys: [String], homes: [String: String], _ collector: DiagnosticCollector) {
+        let section = Section(node, named: "[firewall]", keys: keys, elsewhere: homes, collector)
+        manage = section.boolean("manage") ?? manage
+        onDown = section.choice("on_down", of: OnDown.self) ?? onDown
+        if let (text, offset) = section.string("table") {
+            table = section.accept("table", offset) { () throws(Refusal) in try ValueSyntax.tableName(text) } ?? table
+        }
+        if let node = section.entries["priority"] {
+            priority =
+                section.accept("priority", node.valueOffset) { () throws(Refusal) in
+                    switch node.content {
+                    case .string(let text): return try ValueSyntax.priority(text)
+                    case .integer(let number): return try ValueSyntax.priority(number)
+                    default: throw Refusal("expected a name such as \"mangle\" or an integer, found \(node.kind)")
+                    }
+                } ?? priority
+        }
+        if let node = section.entries["mark"], let number = section.integer("mark", in: 0...Int(Self.highestMark)) {
+            if number.nonzeroBitCount > 1 {
+                collector.error(
+                    at: node.valueOffset,
+                    "mark: 0x\(String(number, radix: 16)) is not a single bit: give the lower bit of the two, such as 0x1000000")
+            }
+            mark = UInt32(number)
+        }
+        if let node = section.entries["route_table"], let number = section.integer("route_table", in: 0...Int(UInt32.max)) {
+            routeTable = UInt32(number)
+            if Self.reservedRouteTables.contains(routeTable) {
+                collector.error(
+                    at: node.valueOffset, "route_table: \(number) belongs to the system (253 default, 254 main, 255 local)")
+            }
+        }
+    }
+}
