@@ -32,7 +32,7 @@ PROXY_PORT = 1081
 IDLE_SESSIONS = 5000
 REUSED_PORTS = "20000-20255"
 READY_WITHIN = 10.0
-NAMESPACE_PREFIX = "clearway-bench-"
+PREFIX = "clearway-bench-"
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
@@ -64,6 +64,17 @@ def wait_until(condition, what, process=None, within=READY_WITHIN):
         time.sleep(0.005)
 
 
+def busy_share(over=0.3):
+    """The part (0…1) of all processor time that is in use now, sampled over so many seconds."""
+    def sample():
+        fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return sum(fields), fields[3] + fields[4]
+    total, idle_time = sample()
+    time.sleep(over)
+    total_after, idle_after = sample()
+    return 1 - (idle_after - idle_time) / max(total_after - total, 1)
+
+
 # ---- The network of one contender
 
 
@@ -72,7 +83,7 @@ class Network:
 
     def __init__(self, name, bench):
         self.bench = bench
-        prefix = f"{NAMESPACE_PREFIX}{os.getpid()}-{name}"
+        prefix = f"{PREFIX}{os.getpid()}-{name}"
         self.client, self.router, self.server = (f"{prefix}-{role}" for role in ("client", "router", "server"))
         self.made = []
         self.load_server = None
@@ -117,9 +128,9 @@ class Network:
         try:
             output, problems = process.communicate(timeout=seconds + 30)
         except subprocess.TimeoutExpired:
-            stop(process)
             raise BenchError(f"{' '.join(arguments)}: no end within {seconds + 30:g} s") from None
         finally:
+            stop(process)
             self.bench.processes.remove(process)
         if process.returncode != 0:
             raise BenchError(f"{' '.join(arguments)}: {problems.strip() or output.strip() or process.returncode}")
@@ -273,10 +284,10 @@ CONTENDERS = {"routing": Contender, "nat": NAT, "haproxy-auto": HAProxy, "haprox
 # ---- The measures: each returns its figures for one contender and one round
 
 
-def bulk(streams):
+def bulk(streams, *more):
     def measure(contender, seconds):
         before = contender.cpu_seconds() if contender.is_proxy else None
-        figures = contender.network.load("bulk", "--streams", str(streams), "--seconds", str(seconds), seconds=seconds)
+        figures = contender.network.load("bulk", "--streams", str(streams), "--seconds", str(seconds), *more, seconds=seconds)
         if contender.is_proxy:
             used = contender.cpu_seconds() - before
             figures["cpu_per_gb"] = used / (figures["total_bytes"] / 1e9)
@@ -321,7 +332,7 @@ def idle(contender, _):
 
 
 MEASURES = {
-    "bulk-1": bulk(1), "bulk-8": bulk(8), "bulk-64": bulk(64),
+    "bulk-1": bulk(1), "bulk-8": bulk(8), "bulk-64": bulk(64), "upload-8": bulk(8, "--upload"),
     "rr-1": request_response(1), "rr-64": request_response(64),
     "crc-1": connect_request_close(1), "crc-64": connect_request_close(64),
     "port-reuse": connect_request_close(64, "--source", CLIENT, "--ports", REUSED_PORTS),
@@ -331,6 +342,7 @@ MEASURES = {
 # measure, figure, label, unit, divisor, decimals, +1 more is better or -1 less is better, how rounds are summed up
 FIGURES = [
     *[(f"bulk-{n}", "gbit", f"bulk, {n} stream{'s' * (n > 1)}", "Gbit/s", 1, 2, 1, statistics.median) for n in (1, 8, 64)],
+    ("upload-8", "gbit", "bulk the other way, 8 streams", "Gbit/s", 1, 2, 1, statistics.median),
     ("bulk-8", "cpu_per_gb", "CPU in the proxy, bulk 8", "s/GB", 1, 3, -1, statistics.median),
     *[row for n in (1, 64) for row in (
         (f"rr-{n}", "per_second", f"request/response 64 B, {n} conn.", "/s", 1, 0, 1, statistics.median),
@@ -358,6 +370,8 @@ class Results:
         self.contenders = contenders
         self.rounds = {}
         self.failures = []
+        # The most that others used of this machine, sampled before each measure.
+        self.others_busy = 0.0
 
     def add(self, measure, contender, figures):
         self.rounds.setdefault(measure, {}).setdefault(contender, []).append(figures)
@@ -450,7 +464,7 @@ class Bench:
         self.pin = arguments.pin
         self.processes = []
         self.contenders = []
-        self.directory = tempfile.mkdtemp(prefix="clearway-bench-")
+        self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
         self.loadgen = Path(self.directory) / "loadgen"
         atexit.register(self.clean_up)
 
@@ -478,6 +492,7 @@ class Bench:
         for line in environment["notes"]:
             print(line)
         for measure in arguments.only:
+            results.others_busy = max(results.others_busy, busy_share())
             for number in range(arguments.rounds):
                 # Each round begins with another contender, so that none is always first on a cold or last on a hot machine.
                 turn = number % len(self.contenders)
@@ -493,13 +508,15 @@ class Bench:
             for name in arguments.contenders:
                 if results.errors(measure, name):
                     print(f"! {measure}: {name}: {results.errors(measure, name)} errors")
+        if results.others_busy > 0.1:
+            print(f"! Others used up to {results.others_busy:.0%} of this machine, seen between measures: these figures are worth little.")
         for failure in results.failures:
             print(f"! {failure}")
         if verdicts:
             print(f"Bars met: {sum(v['met'] for v in verdicts)} of {len(verdicts)}.")
         if arguments.out:
             Path(arguments.out).write_text(json.dumps(
-                {"environment": environment, "rounds": results.rounds, "bars": verdicts, "failures": results.failures},
+                {"environment": environment, "others_busy": results.others_busy, "rounds": results.rounds, "bars": verdicts, "failures": results.failures},
                 indent=1, ensure_ascii=False) + "\n")
         return 1 if results.failures else 0
 
@@ -525,7 +542,7 @@ class Bench:
         version = "none"
         if any(isinstance(c, HAProxy) for c in self.contenders):
             version = command("haproxy", "-v").splitlines()[0]
-        load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
         notes = [
             f"Linux {platform.release()} {platform.machine()}, {cores} cores shared by client, router and server; "
             f"congestion control {congestion}; {version}.",
@@ -533,19 +550,23 @@ class Bench:
             f"{self.arguments.rounds} rounds of {self.arguments.seconds:g} s, interleaved; "
             + ("pinned client, server, proxy to CPUs " + ",".join(map(str, self.pin)) if self.pin[0] is not None else "nothing pinned") + ".",
         ]
-        if load > 0.5:
-            notes.append(f"! The machine was busy at the start (load average {load:.2f}): these figures are worth little.")
         return {"kernel": platform.release(), "cores": cores, "congestion_control": congestion, "haproxy": version,
-                "load_average": load, "rounds": self.arguments.rounds, "seconds": self.arguments.seconds,
+                "rounds": self.arguments.rounds, "seconds": self.arguments.seconds,
                 "pin": self.pin if self.pin[0] is not None else None, "notes": notes}
 
 
 def sweep():
-    """Removes namespaces of earlier runs that were killed before they could clean up."""
+    """Removes what earlier runs left that were killed before they could clean up: their namespaces and files."""
+    def of_the_dead(name):
+        match = re.match(re.escape(PREFIX) + r"(\d+)-", name)
+        return match is not None and not Path(f"/proc/{match[1]}").exists()
+
     for line in command("ip", "netns", "list").splitlines():
-        match = re.match(re.escape(NAMESPACE_PREFIX) + r"(\d+)-", line)
-        if match and not Path(f"/proc/{match[1]}").exists():
+        if of_the_dead(line):
             subprocess.run(["ip", "netns", "delete", line.split()[0]], capture_output=True)
+    for entry in Path(tempfile.gettempdir()).iterdir():
+        if of_the_dead(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def parse_arguments():
@@ -565,7 +586,7 @@ def parse_arguments():
         return numbers
 
     parser = argparse.ArgumentParser(description="Compares Clearway with kernel routing, kernel NAT and HAProxy.")
-    parser.add_argument("--clearway", default=".build/release/clearway", help="the program (default: %(default)s)")
+    parser.add_argument("--clearway", default=HERE.parent / ".build/release/clearway", help="the program (default: .build/release/clearway)")
     parser.add_argument("--contenders", type=names_from(CONTENDERS), metavar="NAME,…",
                         help="default: routing,nat,haproxy-auto,haproxy-forced,clearway")
     parser.add_argument("--no-access-log", action="store_true", help="add clearway-quiet: Clearway with its access log off")
