@@ -1,0 +1,599 @@
+// The load of the benchmarks: one server with five behaviours, and five kinds of client, each one epoll thread.
+//
+//   loadgen server --listen ADDR:PORT              PORT source · +1 sink · +2 echo · +3 answer-and-close · +4 peer's address
+//   loadgen bulk   --to ADDR:PORT --streams N --seconds S [--upload]
+//   loadgen rr     --to ADDR:PORT --connections N --seconds S
+//   loadgen crc    --to ADDR:PORT --concurrency N --seconds S [--source ADDR] [--ports A-B]
+//   loadgen idle   --to ADDR:PORT --connections N --hold S
+//   loadgen peer   --to ADDR:PORT
+//
+// ADDR:PORT of a client is the server's first port; each client adds the offset of the behaviour it needs.
+// Every client prints one line of JSON and ends by itself; `idle` prints its line once all connections are open, then holds them.
+// IPv4 only. Linux only. Build: cc -O2 -o loadgen loadgen.c
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SOURCE, SINK, ECHO, ANSWER_AND_CLOSE, PEER, BEHAVIOURS };
+enum { MESSAGE = 64, BLOCK = 256 * 1024, EVENTS = 256, MAX_CONNECTIONS = 16384, OPENING_AT_ONCE = 128, BACKLOG = 4096 };
+
+static const uint64_t SECOND = 1000000000ull;
+// A connection without progress for this long is an error, and is given up.
+static const uint64_t PATIENCE = 5000000000ull;
+// The first retransmission of a SYN comes after one second: a cycle this long has lost one.
+static const uint64_t STALLED = 900000000ull;
+
+static char block[BLOCK];
+
+// ---- Small things
+
+static void die(const char *what) {
+    fprintf(stderr, "loadgen: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void usage(const char *why) {
+    fprintf(stderr, "loadgen: %s (see the head of loadgen.c)\n", why);
+    exit(64);
+}
+
+static uint64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+}
+
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void set_flag(int fd, int level, int name) {
+    int one = 1;
+    if (setsockopt(fd, level, name, &one, sizeof one) < 0) die("setsockopt");
+}
+
+// Ends by RST: nothing stays in TIME_WAIT on this side, so that the next run finds every port free.
+static void end_by_reset(int fd) {
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+static void watch(int ep, int operation, int fd, uint32_t events, void *data) {
+    struct epoll_event event = {.events = events, .data.ptr = data};
+    if (epoll_ctl(ep, operation, fd, &event) < 0) die("epoll_ctl");
+}
+
+// ---- Latencies: logarithmic buckets of nanoseconds, 64 to each power of two (1.6 % wide)
+
+enum { SUB = 64, SUB_BITS = 6, BUCKETS = (64 - SUB_BITS + 1) * SUB };
+struct histogram { uint64_t count, longest, buckets[BUCKETS]; };
+
+static void record(struct histogram *h, uint64_t ns) {
+    unsigned index = (unsigned)ns;
+    if (ns >= SUB) {
+        unsigned exponent = 63 - (unsigned)__builtin_clzll(ns);
+        index = (exponent - SUB_BITS + 1) * SUB + (unsigned)((ns >> (exponent - SUB_BITS)) & (SUB - 1));
+    }
+    h->buckets[index]++;
+    h->count++;
+    if (ns > h->longest) h->longest = ns;
+}
+
+// The middle of the bucket below which a `part` (0…1) of the values lies, in microseconds.
+static double percentile(const struct histogram *h, double part) {
+    uint64_t rank = (uint64_t)(part * (double)h->count), seen = 0;
+    if (rank >= h->count) rank = h->count ? h->count - 1 : 0;
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        seen += h->buckets[i];
+        if (seen <= rank) continue;
+        if (i < SUB) return i / 1e3;
+        unsigned shift = i / SUB - 1;
+        return ((double)((uint64_t)(SUB + i % SUB) << shift) + (double)(1ull << shift) / 2) / 1e3;
+    }
+    return 0;
+}
+
+// ---- Arguments
+
+struct options {
+    struct sockaddr_in address, source;
+    int count;
+    double seconds, warmup;
+    bool upload;
+    int first_port, last_port;
+};
+
+static struct sockaddr_in parse_address(const char *text, bool with_port) {
+    struct sockaddr_in result = {.sin_family = AF_INET};
+    char host[64] = "";
+    int port = 0;
+    if (with_port) {
+        if (sscanf(text, "%63[0-9.]:%d", host, &port) != 2 || port < 1 || port > 65535 - BEHAVIOURS) usage("ADDR:PORT expected");
+    } else {
+        snprintf(host, sizeof host, "%s", text);
+    }
+    if (inet_pton(AF_INET, host, &result.sin_addr) != 1) usage("bad IPv4 address");
+    result.sin_port = htons((uint16_t)port);
+    return result;
+}
+
+static double number(const char *text, double least, double most) {
+    char *end;
+    double value = strtod(text, &end);
+    if (*end || end == text || !(value >= least && value <= most)) usage("number out of range");
+    return value;
+}
+
+static struct options parse_options(int argc, char **argv) {
+    struct options o = {.count = 1, .seconds = 3, .warmup = 0.3};
+    bool addressed = false;
+    for (int i = 2; i < argc; i++) {
+        const char *name = argv[i];
+        if (!strcmp(name, "--upload")) {
+            o.upload = true;
+            continue;
+        }
+        if (++i >= argc) usage("an option lacks its value");
+        if (!strcmp(name, "--listen") || !strcmp(name, "--to")) {
+            o.address = parse_address(argv[i], true);
+            addressed = true;
+        } else if (!strcmp(name, "--source")) {
+            o.source = parse_address(argv[i], false);
+        } else if (!strcmp(name, "--streams") || !strcmp(name, "--connections") || !strcmp(name, "--concurrency")) {
+            o.count = (int)number(argv[i], 1, MAX_CONNECTIONS);
+        } else if (!strcmp(name, "--seconds") || !strcmp(name, "--hold")) {
+            o.seconds = number(argv[i], 0.1, 600);
+        } else if (!strcmp(name, "--warmup")) {
+            o.warmup = number(argv[i], 0, 60);
+        } else if (!strcmp(name, "--ports")) {
+            if (sscanf(argv[i], "%d-%d", &o.first_port, &o.last_port) != 2 || o.first_port < 1 || o.last_port > 65535 ||
+                o.first_port > o.last_port)
+                usage("--ports A-B expected");
+        } else {
+            usage("unknown option");
+        }
+    }
+    if (!addressed) usage("--listen or --to is missing");
+    return o;
+}
+
+static struct sockaddr_in behaviour_address(const struct options *o, int behaviour) {
+    struct sockaddr_in result = o->address;
+    result.sin_port = htons((uint16_t)(ntohs(result.sin_port) + behaviour));
+    return result;
+}
+
+// ---- Server
+
+struct peer {
+    int fd, behaviour;
+    bool listening;
+    unsigned got;
+};
+
+static void drop(struct peer *p) {
+    close(p->fd);
+    free(p);
+}
+
+static void accept_some(int ep, const struct peer *listener) {
+    for (int i = 0; i < 64; i++) {
+        struct sockaddr_in from;
+        socklen_t length = sizeof from;
+        int fd = accept4(listener->fd, (struct sockaddr *)&from, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == ECONNABORTED || errno == EINTR) continue;
+            if (errno == EAGAIN) return;
+            die("accept");
+        }
+        if (listener->behaviour == PEER) {
+            char text[INET_ADDRSTRLEN];
+            inet_ntop(AF_INET, &from.sin_addr, text, sizeof text);
+            if (write(fd, text, strlen(text)) < 0) fprintf(stderr, "loadgen: peer left: %s\n", strerror(errno));
+            close(fd);
+            continue;
+        }
+        set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+        struct peer *p = calloc(1, sizeof *p);
+        if (!p) die("calloc");
+        *p = (struct peer){.fd = fd, .behaviour = listener->behaviour};
+        watch(ep, EPOLL_CTL_ADD, fd, EPOLLRDHUP | (p->behaviour == SOURCE ? EPOLLOUT : EPOLLIN), p);
+    }
+}
+
+// Whether the connection goes on.
+static bool serve(struct peer *p, uint32_t events) {
+    char message[4096];
+    ssize_t n;
+    if (events & EPOLLERR) return false;
+    switch (p->behaviour) {
+    case SOURCE:
+        if (events & EPOLLRDHUP) return false;
+        n = send(p->fd, block, BLOCK, MSG_NOSIGNAL);
+        return n > 0 || errno == EAGAIN;
+    case SINK:
+        n = recv(p->fd, block, BLOCK, 0);
+        return n > 0 || (n < 0 && errno == EAGAIN);
+    case ECHO:
+        n = recv(p->fd, message, sizeof message, 0);
+        if (n < 0) return errno == EAGAIN;
+        // A client that has more under way than its window takes is not one of ours.
+        return n > 0 && send(p->fd, message, (size_t)n, MSG_NOSIGNAL) == n;
+    default:
+        n = recv(p->fd, message, MESSAGE - p->got, 0);
+        if (n < 0) return errno == EAGAIN;
+        p->got += (unsigned)n;
+        if (n > 0 && p->got < MESSAGE) return true;
+        if (p->got == MESSAGE && send(p->fd, block, MESSAGE, MSG_NOSIGNAL) < 0) perror("loadgen: answer");
+        return false;
+    }
+}
+
+static _Noreturn void run_server(const struct options *o) {
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    if (ep < 0) die("epoll_create1");
+    struct peer listeners[BEHAVIOURS];
+    for (int i = 0; i < BEHAVIOURS; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0) die("socket");
+        set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+        struct sockaddr_in address = behaviour_address(o, i);
+        if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
+        if (listen(fd, BACKLOG) < 0) die("listen");
+        listeners[i] = (struct peer){.fd = fd, .behaviour = i, .listening = true};
+        watch(ep, EPOLL_CTL_ADD, fd, EPOLLIN, &listeners[i]);
+    }
+    printf("{\"listening\": true}\n");
+    fflush(stdout);
+    for (;;) {
+        struct epoll_event events[EVENTS];
+        int n = epoll_wait(ep, events, EVENTS, -1);
+        if (n < 0 && errno != EINTR) die("epoll_wait");
+        for (int i = 0; i < n; i++) {
+            struct peer *p = events[i].data.ptr;
+            if (p->listening) accept_some(ep, p);
+            else if (!serve(p, events[i].events)) drop(p);
+        }
+    }
+}
+
+// ---- Clients
+
+struct connection {
+    int fd;
+    enum { CLOSED, CONNECTING, WAITING, OPEN } state;
+    unsigned got;
+    uint64_t began;
+};
+
+static struct connection connections[MAX_CONNECTIONS];
+static uint64_t errors;
+
+static int begin_connecting(const struct sockaddr_in *to, const struct sockaddr_in *source, int port) {
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) die("socket");
+    set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+    if (source && (source->sin_family || port)) {
+        struct sockaddr_in local = *source;
+        local.sin_family = AF_INET;
+        local.sin_port = htons((uint16_t)port);
+        set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+        // Without it the kernel would take the port at bind, and one address would reach no further than its port range.
+        if (!port) set_flag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+        if (bind(fd, (struct sockaddr *)&local, sizeof local) < 0) goto failed;
+    }
+    if (connect(fd, (const struct sockaddr *)to, sizeof *to) < 0 && errno != EINPROGRESS) goto failed;
+    return fd;
+failed:;
+    int error = errno;
+    close(fd);
+    return -error;
+}
+
+static bool connected(int fd) {
+    int error = 0;
+    socklen_t length = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
+}
+
+static void give_up(struct connection *c) {
+    errors++;
+    end_by_reset(c->fd);
+    close(c->fd);
+    c->state = CLOSED;
+}
+
+// Opens `count` connections, with a bounded number under way so that no accept queue overflows; with `exchange`, one
+// request and its answer on each. Returns how many are open; those that failed count as errors.
+static int open_all(int ep, const struct sockaddr_in *to, int count, bool exchange) {
+    int begun = 0, under_way = 0, open = 0;
+    uint64_t progress = now();
+    while ((begun < count || under_way > 0) && now() - progress < PATIENCE) {
+        while (begun < count && under_way < OPENING_AT_ONCE) {
+            struct connection *c = &connections[begun++];
+            int fd = begin_connecting(to, NULL, 0);
+            if (fd < 0) {
+                errors++;
+                continue;
+            }
+            end_by_reset(fd);
+            *c = (struct connection){.fd = fd, .state = CONNECTING};
+            watch(ep, EPOLL_CTL_ADD, fd, EPOLLOUT, c);
+            under_way++;
+        }
+        struct epoll_event events[EVENTS];
+        int n = epoll_wait(ep, events, EVENTS, 100);
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (c->state == CONNECTING && connected(c->fd)) {
+                progress = now();
+                if (exchange && send(c->fd, block, MESSAGE, MSG_NOSIGNAL) == MESSAGE) {
+                    c->state = WAITING;
+                    watch(ep, EPOLL_CTL_MOD, c->fd, EPOLLIN, c);
+                    continue;
+                }
+                c->state = OPEN;
+            } else if (c->state == WAITING) {
+                char message[MESSAGE];
+                ssize_t got = recv(c->fd, message, MESSAGE - c->got, 0);
+                if (got > 0 && (c->got += (unsigned)got) < MESSAGE) continue;
+                if (got > 0) c->state = OPEN;
+                else give_up(c);
+            } else {
+                give_up(c);
+            }
+            under_way--;
+            if (c->state != OPEN) continue;
+            open++;
+            // Quiet until the caller says what it waits for.
+            watch(ep, EPOLL_CTL_MOD, c->fd, 0, c);
+        }
+    }
+    for (int i = 0; i < begun; i++)
+        if (connections[i].state == CONNECTING || connections[i].state == WAITING) give_up(&connections[i]);
+    return open;
+}
+
+static int run_bulk(const struct options *o) {
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    struct sockaddr_in to = behaviour_address(o, o->upload ? SINK : SOURCE);
+    int open = open_all(ep, &to, o->count, false), alive = open;
+    for (int i = 0; i < o->count; i++)
+        if (connections[i].state == OPEN) watch(ep, EPOLL_CTL_MOD, connections[i].fd, o->upload ? EPOLLOUT : EPOLLIN, &connections[i]);
+
+    uint64_t total = 0, before = 0, began = now(), measured_from = began + (uint64_t)(o->warmup * 1e9);
+    uint64_t until = measured_from + (uint64_t)(o->seconds * 1e9), time = began;
+    bool measuring = false;
+    while (alive > 0 && (time = now()) < until) {
+        if (!measuring && time >= measured_from) {
+            measuring = true;
+            measured_from = time;
+            before = total;
+        }
+        struct epoll_event events[EVENTS];
+        int n = epoll_wait(ep, events, EVENTS, 50);
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            ssize_t moved = o->upload ? send(c->fd, block, BLOCK, MSG_NOSIGNAL) : recv(c->fd, block, BLOCK, 0);
+            if (moved > 0) {
+                total += (uint64_t)moved;
+            } else if (moved == 0 || errno != EAGAIN) {
+                give_up(c);
+                alive--;
+            }
+        }
+    }
+    double seconds = (double)(time - measured_from) / 1e9;
+    uint64_t bytes = measuring ? total - before : 0;
+    printf("{\"mode\": \"bulk\", \"streams\": %d, \"bytes\": %llu, \"seconds\": %.6f, \"gbit\": %.4f, \"total_bytes\": %llu, \"errors\": %llu}\n",
+           open, (unsigned long long)bytes, measuring ? seconds : 0.0, measuring ? (double)bytes * 8 / seconds / 1e9 : 0.0,
+           (unsigned long long)total, (unsigned long long)errors);
+    return open ? 0 : 1;
+}
+
+static void print_latencies(const char *mode, int count, const struct histogram *h, double seconds) {
+    printf("{\"mode\": \"%s\", \"connections\": %d, \"count\": %llu, \"per_second\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f, "
+           "\"p999_us\": %.2f, \"max_us\": %.2f, \"errors\": %llu",
+           mode, count, (unsigned long long)h->count, seconds > 0 ? (double)h->count / seconds : 0.0, percentile(h, 0.5),
+           percentile(h, 0.99), percentile(h, 0.999), (double)h->longest / 1e3, (unsigned long long)errors);
+}
+
+static bool ask(struct connection *c) {
+    c->got = 0;
+    c->began = now();
+    return send(c->fd, block, MESSAGE, MSG_NOSIGNAL) == MESSAGE;
+}
+
+static int run_request_response(const struct options *o) {
+    static struct histogram latencies;
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    struct sockaddr_in to = behaviour_address(o, ECHO);
+    int open = open_all(ep, &to, o->count, false), alive = open;
+    uint64_t measured_from = now() + (uint64_t)(o->warmup * 1e9), until = measured_from + (uint64_t)(o->seconds * 1e9);
+    uint64_t time = now(), progress = time;
+    bool measuring = false;
+    for (int i = 0; i < o->count; i++) {
+        if (connections[i].state != OPEN) continue;
+        watch(ep, EPOLL_CTL_MOD, connections[i].fd, EPOLLIN, &connections[i]);
+        if (!ask(&connections[i])) give_up(&connections[i]), alive--;
+    }
+    while (alive > 0 && (time = now()) < until) {
+        if (!measuring && time >= measured_from) {
+            measuring = true;
+            measured_from = time;
+            memset(&latencies, 0, sizeof latencies);
+        }
+        struct epoll_event events[EVENTS];
+        int n = epoll_wait(ep, events, EVENTS, 50);
+        if (n > 0) progress = now();
+        else if (now() - progress > PATIENCE) {
+            errors += (uint64_t)alive;
+            break;
+        }
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            char message[MESSAGE];
+            ssize_t got = recv(c->fd, message, MESSAGE - c->got, 0);
+            if (got < 0 && errno == EAGAIN) continue;
+            if (got > 0 && (c->got += (unsigned)got) < MESSAGE) continue;
+            if (got > 0) record(&latencies, now() - c->began);
+            if (got <= 0 || !ask(c)) give_up(c), alive--;
+        }
+    }
+    print_latencies("rr", open, &latencies, measuring ? (double)(time - measured_from) / 1e9 : 0);
+    printf("}\n");
+    return open ? 0 : 1;
+}
+
+static int run_connect_request_close(const struct options *o) {
+    static struct histogram cycles;
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    struct sockaddr_in to = behaviour_address(o, ANSWER_AND_CLOSE);
+    int ports = o->first_port ? o->last_port - o->first_port + 1 : 0, next_port = 0;
+    if (ports && ports < o->count) usage("--ports must hold at least as many ports as --concurrency");
+
+    uint64_t begun = now(), measured_from = begun + (uint64_t)(o->warmup * 1e9), until = measured_from + (uint64_t)(o->seconds * 1e9);
+    uint64_t time = begun, swept = begun, completed = begun, gap = 0, longest = 0, stalled = 0, busy_ports = 0;
+    bool measuring = false;
+    int idle = o->count;
+    while ((time = now()) < until) {
+        if (!measuring && time >= measured_from) {
+            measuring = true;
+            measured_from = time;
+            memset(&cycles, 0, sizeof cycles);
+        }
+        // `idle` bounds the attempts: a slot that finds its port still busy is tried again on the next turn.
+        for (int i = 0, attempts = idle; idle > 0 && attempts > 0 && i < o->count; i++) {
+            struct connection *c = &connections[i];
+            if (c->state != CLOSED) continue;
+            attempts--;
+            int port = ports ? o->first_port + next_port++ % ports : 0;
+            uint64_t began = now();
+            int fd = begin_connecting(&to, &o->source, port);
+            if (fd < 0) {
+                if (ports && (fd == -EADDRINUSE || fd == -EADDRNOTAVAIL)) busy_ports++;
+                else errors++;
+                continue;
+            }
+            *c = (struct connection){.fd = fd, .state = CONNECTING, .began = began};
+            idle--;
+            // Edge-triggered, both ways at once: one registration for the whole cycle.
+            watch(ep, EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLOUT | EPOLLET, c);
+        }
+        struct epoll_event events[EVENTS];
+        int n = epoll_wait(ep, events, EVENTS, idle > 0 ? 1 : 50);
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (c->state == CONNECTING) {
+                if (!connected(c->fd) || send(c->fd, block, MESSAGE, MSG_NOSIGNAL) != MESSAGE) {
+                    give_up(c), idle++;
+                    continue;
+                }
+                c->state = WAITING;
+            }
+            char message[MESSAGE + 1];
+            ssize_t got;
+            while ((got = recv(c->fd, message, sizeof message, 0)) > 0) c->got += (unsigned)got;
+            if (got < 0 && errno == EAGAIN) continue;
+            if (got < 0 || c->got != MESSAGE) {
+                give_up(c), idle++;
+                continue;
+            }
+            close(c->fd);
+            c->state = CLOSED;
+            idle++;
+            uint64_t end = now(), cycle = end - c->began;
+            record(&cycles, cycle);
+            if (cycle > longest) longest = cycle;
+            if (cycle >= STALLED) stalled++;
+            if (end - completed > gap) gap = end - completed;
+            completed = end;
+        }
+        if (time - swept < SECOND / 10) continue;
+        swept = time = now();
+        for (int i = 0; i < o->count; i++)
+            if (connections[i].state != CLOSED && time - connections[i].began > PATIENCE) give_up(&connections[i]), stalled++, idle++;
+    }
+    double seconds = measuring ? (double)(time - measured_from) / 1e9 : 0;
+    time = now();
+    if (time - completed > gap) gap = time - completed;
+    // A cycle still under way at the end may be one that stalls.
+    for (int i = 0; i < o->count; i++) {
+        if (connections[i].state == CLOSED) continue;
+        uint64_t age = time - connections[i].began;
+        if (age > longest) longest = age;
+        if (age >= STALLED) stalled++;
+    }
+    print_latencies("crc", o->count, &cycles, seconds);
+    printf(", \"longest_gap_ms\": %.3f, \"longest_cycle_ms\": %.3f, \"stalled\": %llu, \"busy_ports\": %llu}\n", (double)gap / 1e6,
+           (double)longest / 1e6, (unsigned long long)stalled, (unsigned long long)busy_ports);
+    return cycles.count ? 0 : 1;
+}
+
+static int run_idle(const struct options *o) {
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    struct sockaddr_in to = behaviour_address(o, ECHO);
+    int open = open_all(ep, &to, o->count, true);
+    printf("{\"mode\": \"idle\", \"ready\": true, \"connections\": %d, \"errors\": %llu}\n", open, (unsigned long long)errors);
+    fflush(stdout);
+    uint64_t until = now() + (uint64_t)(o->seconds * 1e9);
+    while (now() < until) usleep(20000);
+    return open ? 0 : 1;
+}
+
+static int run_peer(const struct options *o) {
+    int ep = epoll_create1(EPOLL_CLOEXEC);
+    struct sockaddr_in to = behaviour_address(o, PEER);
+    char text[64] = "";
+    size_t length = 0;
+    if (open_all(ep, &to, 1, false) != 1) return 1;
+    watch(ep, EPOLL_CTL_MOD, connections[0].fd, EPOLLIN, &connections[0]);
+    for (uint64_t until = now() + PATIENCE; now() < until;) {
+        ssize_t got = recv(connections[0].fd, text + length, sizeof text - 1 - length, 0);
+        if (got > 0) {
+            length += (size_t)got;
+        } else if (got == 0) {
+            printf("{\"mode\": \"peer\", \"seen\": \"%s\"}\n", text);
+            return 0;
+        } else if (errno != EAGAIN) {
+            break;
+        }
+        struct epoll_event event;
+        epoll_wait(ep, &event, 1, 50);
+    }
+    return 1;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) usage("a mode is missing");
+    struct options o = parse_options(argc, argv);
+    signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    memset(block, 'c', sizeof block);
+    if (!strcmp(argv[1], "server")) run_server(&o);
+    if (!strcmp(argv[1], "bulk")) return run_bulk(&o);
+    if (!strcmp(argv[1], "rr")) return run_request_response(&o);
+    if (!strcmp(argv[1], "crc")) return run_connect_request_close(&o);
+    if (!strcmp(argv[1], "idle")) return run_idle(&o);
+    if (!strcmp(argv[1], "peer")) return run_peer(&o);
+    usage("unknown mode");
+}
