@@ -15,9 +15,12 @@ let strict: [SwiftSetting] = [
 let package = Package(
     name: "clearway",
     products: [
+        .executable(name: "clearway", targets: ["clearway"]),
         .library(name: "TransparentSockets", targets: ["TransparentSockets"])
     ],
     dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
@@ -28,20 +31,35 @@ let package = Package(
             dependencies: ["CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
         .target(
+            name: "Configuration",
+            dependencies: ["TransparentSockets", .product(name: "TOMLKit", package: "TOMLKit")],
+            swiftSettings: strict),
+        .target(
+            name: "Firewall",
+            dependencies: ["TransparentSockets", "CSockets"],
+            swiftSettings: strict),
+        .target(
             name: "DataPlane",
             dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
         .target(
-            name: "Configuration",
-            dependencies: ["TransparentSockets", .product(name: "TOMLKit", package: "TOMLKit")],
+            name: "ClearwayServer",
+            dependencies: [
+                "Configuration", "Firewall", "DataPlane", "TransparentSockets", "CSockets",
+                .product(name: "SystemPackage", package: "swift-system"), .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "clearway",
+            dependencies: ["ClearwayServer", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
         .testTarget(
-            name: "TransparentSocketsTests",
-            dependencies: ["TransparentSockets"],
-            swiftSettings: strict),
+            name: "DataPlaneTests", dependencies: ["DataPlane", "TransparentSockets", "CSockets"], swiftSettings: strict),
         .testTarget(
-            name: "ConfigurationTests",
-            dependencies: ["Configuration", "TransparentSockets"],
+            name: "ClearwayServerTests", dependencies: ["ClearwayServer", "Configuration", "TransparentSockets"],
             swiftSettings: strict),
+        .testTarget(name: "TransparentSocketsTests", dependencies: ["TransparentSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration", "TransparentSockets"], swiftSettings: strict),
     ]
 )

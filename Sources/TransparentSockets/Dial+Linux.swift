@@ -15,7 +15,7 @@ public func dial(
 ) throws(SocketError) -> DialedConnection {
     do throws(SocketError) {
         return try dialOnce(upstream, options)
-    } catch where error.errno == .addressInUse || error.errno == .addressNotAvailable {
+    } catch  where error.errno == .addressInUse || error.errno == .addressNotAvailable {
         guard case .addressAndPort(let taken) = options.source else { throw error }
         var another = options
         another.source = .address(taken.address)
@@ -105,6 +105,13 @@ public func connectionError(_ raw: Int32) -> Errno? {
 /// Sends the acknowledgement that ``DialOptions/delaysAcknowledgement`` held back.
 public func acknowledgeNow(_ raw: Int32) {
     _ = cs_set_option(raw, cs_level_tcp, TCP_QUICKACK, 1)
+}
+
+/// Lets the kernel probe a peer that has been silent for `seconds` (`tcp(7)` TCP_KEEPIDLE); 0 leaves it off.
+public func setKeepAlive(_ raw: Int32, seconds: Int32) throws(SocketError) {
+    guard seconds > 0 else { return }
+    try check("setsockopt(SO_KEEPALIVE)", cs_set_option(raw, cs_level_socket, SO_KEEPALIVE, 1))
+    try check("setsockopt(TCP_KEEPIDLE)", cs_set_option(raw, cs_level_tcp, TCP_KEEPIDLE, seconds))
 }
 
 /// Our own address of a socket.

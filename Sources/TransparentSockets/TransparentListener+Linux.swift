@@ -134,11 +134,4 @@ public struct AcceptedConnection: ~Copyable, Sendable {
     /// Gives the parts away; the receiver closes the descriptor.
     public consuming func release() -> Descriptor { descriptor }
 }
-
-/// Lets the kernel probe a peer silent for `seconds` (`tcp(7)` TCP_KEEPIDLE); 0 leaves it off.
-func setKeepAlive(_ raw: Int32, seconds: Int32) throws(SocketError) {
-    guard seconds > 0 else { return }
-    try check("setsockopt(SO_KEEPALIVE)", cs_set_option(raw, cs_level_socket, SO_KEEPALIVE, 1))
-    try check("setsockopt(TCP_KEEPIDLE)", cs_set_option(raw, cs_level_tcp, TCP_KEEPIDLE, seconds))
-}
 #endif

@@ -52,6 +52,8 @@ public func connectionError(_ raw: Int32) -> Errno? { .notSupported }
 
 public func acknowledgeNow(_ raw: Int32) {}
 
+public func setKeepAlive(_ raw: Int32, seconds: Int32) throws(SocketError) { throw unsupported("setsockopt(SO_KEEPALIVE)") }
+
 public func localAddress(_ raw: Int32) throws(SocketError) -> LocalAddress { throw unsupported("getsockname") }
 
 public func hostAddresses() throws(SocketError) -> Set<IPAddress> { throw unsupported("getifaddrs") }

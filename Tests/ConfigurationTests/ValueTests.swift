@@ -18,7 +18,9 @@ import TransparentSockets
         #expect(configuration.maxSessions == 0)
         #expect(configuration.relay == .adaptive)
         #expect(configuration.log == .init())
-        #expect(configuration.log.level == .info && configuration.log.format == .plain && configuration.log.file == nil && configuration.log.access)
+        #expect(
+            configuration.log.level == .info && configuration.log.format == .plain && configuration.log.file == nil
+                && configuration.log.access)
         #expect(configuration.timeouts.connect == .seconds(10))
         #expect(configuration.timeouts.idle == .seconds(3600))
         #expect(configuration.timeouts.halfClose == .seconds(60))
@@ -41,7 +43,9 @@ import TransparentSockets
         #expect(configuration.log.file == "/var/log/clearway.log" && !configuration.log.access)
         #expect(configuration.timeouts.connect == .milliseconds(300) && configuration.timeouts.idle == .zero)
         #expect(configuration.timeouts.halfClose == .seconds(300) && configuration.timeouts.drain == .seconds(7200))
-        #expect(!configuration.firewall.manage && configuration.firewall.onDown == .reject && configuration.firewall.table == "my_table")
+        #expect(
+            !configuration.firewall.manage && configuration.firewall.onDown == .reject && configuration.firewall.table == "my_table"
+        )
         #expect(configuration.firewall.priority == -155)
         #expect(configuration.firewall.mark == 0x0100_0000 && configuration.firewall.routeTable == 7100)
         #expect(configuration.listeners.map(\.name) == ["lan", "guests", "redirect-1083"])
@@ -58,11 +62,13 @@ import TransparentSockets
 
     @Test func aSingleValueServesAsAList() throws {
         let one = try Configuration(
-            parsing: listener("listen='0.0.0.0:9'\nprotocols='tcp'\ninterfaces='a'\nports=7\ndestinations='::1'\nexclude='::2'\nclients='::3'"),
+            parsing: listener(
+                "listen='0.0.0.0:9'\nprotocols='tcp'\ninterfaces='a'\nports=7\ndestinations='::1'\nexclude='::2'\nclients='::3'"),
             file: "t.toml")
         let many = try Configuration(
             parsing: listener(
-                "listen=['0.0.0.0:9']\nprotocols=['tcp']\ninterfaces=['a']\nports=[7]\ndestinations=['::1']\nexclude=['::2']\nclients=['::3']"),
+                "listen=['0.0.0.0:9']\nprotocols=['tcp']\ninterfaces=['a']\nports=[7]\ndestinations=['::1']\nexclude=['::2']\nclients=['::3']"
+            ),
             file: "t.toml")
         #expect(one == many)
         #expect(one.listeners[0].ports == [7...7])
@@ -79,8 +85,10 @@ import TransparentSockets
     }
 
     @Test(arguments: [
-        ("'raw'", -300), ("'mangle'", -150), ("'dstnat'", -100), ("'filter'", 0), ("'security'", 50), ("'srcnat'", 100), ("'mangle + 5'", -145),
-        ("'mangle - 5'", -155), ("'mangle-5'", -155), ("'-155'", -155), ("7", 7), ("-400", -400), ("300", 300), ("'raw - 100'", -400),
+        ("'raw'", -300), ("'mangle'", -150), ("'dstnat'", -100), ("'filter'", 0), ("'security'", 50), ("'srcnat'", 100),
+        ("'mangle + 5'", -145),
+        ("'mangle - 5'", -155), ("'mangle-5'", -155), ("'-155'", -155), ("7", 7), ("-400", -400), ("300", 300),
+        ("'raw - 100'", -400),
     ])
     func priorities(text: String, value: Int) throws {
         #expect(try Configuration(parsing: "[firewall]\npriority = \(text)", file: "t.toml").firewall.priority == value)
@@ -88,7 +96,8 @@ import TransparentSockets
 
     @Test(arguments: [
         ("[1, 2, 3]", [UInt16(1)...3]), ("['1-10', '5-20']", [1...20]), ("['1-10', '12-20']", [1...10, 12...20]),
-        ("['60000-65535', 1]", [1...1, 60000...65535]), ("['1-65535', 80]", [1...65535]), ("'443'", [443...443]), ("65535", [65535...65535]),
+        ("['60000-65535', 1]", [1...1, 60000...65535]), ("['1-65535', 80]", [1...65535]), ("'443'", [443...443]),
+        ("65535", [65535...65535]),
         ("['1-10', '2-3', 11]", [1...11]),
     ])
     func portsAreMerged(text: String, ranges: [ClosedRange<UInt16>]) throws {
@@ -96,7 +105,9 @@ import TransparentSockets
     }
 
     @Test func boundsAreInclusive() throws {
-        for text in ["workers = 1024", "max_sessions = 10_000_000", "[firewall]\nmark = 0x40000000", "[firewall]\nroute_table = 4294967295"] {
+        for text in [
+            "workers = 1024", "max_sessions = 10_000_000", "[firewall]\nmark = 0x40000000", "[firewall]\nroute_table = 4294967295",
+        ] {
             #expect(findings(text) == [])
         }
         #expect(findings("[firewall]\ntable = '\(String(repeating: "a", count: 60))'") == [])
@@ -115,7 +126,9 @@ import TransparentSockets
         // Not spelled out in the file: the table that would hold it.
         #expect(at(configuration.positions.listen(2, 7)) == "t.toml:48:3")
         #expect(at(Configuration.embeddedDefault.positions.listener(0)) == "embedded default:1:1")
-        #expect(Diagnostic(configuration.positions.interface(0, 1), "no such interface").description == "t.toml:34:23: error: no such interface")
+        #expect(
+            Diagnostic(configuration.positions.interface(0, 1), "no such interface").description
+                == "t.toml:34:23: error: no such interface")
     }
 
     @Test func positionsTakeNoPartInEquality() throws {

@@ -11,7 +11,6 @@ extension Session {
     func dial(_ upstream: UpstreamAddress) async -> Ending? {
         var options = DialOptions()
         options.mark = worker.settings.mark
-        options.keepAlive = worker.settings.keepAlive
         options.delaysAcknowledgement = true
         options.source =
             switch settings.preservedSource {
@@ -34,7 +33,8 @@ extension Session {
         case .connectionRefused, .connectionReset: return .upstreamRefused
         case .networkUnreachable, .hostIsDown, .noRouteToHost: return .upstreamUnreachable
         case .timedOut: return .upstreamTimeout
-        case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable, .resourceTemporarilyUnavailable:
+        case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable,
+            .resourceTemporarilyUnavailable:
             return report(.proxyLimit, "\(error)")
         default: return report(.proxyError, "\(error)")
         }

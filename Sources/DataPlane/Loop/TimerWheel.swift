@@ -30,6 +30,7 @@ struct TimerWheel: ~Copyable {
     /// - Parameter deadline: monotonic nanoseconds; the look comes at or after it, or earlier if it is beyond the wheel.
     mutating func set(_ index: UInt32, at deadline: UInt64, in slots: UnsafeMutablePointer<SlotTable.Slot>) {
         cancel(index, in: slots)
+        // Rounded up: a look may come late, never early, unless the wheel is too small.
         let due = (deadline >> Self.tickShift) + 1
         let when = min(max(due, tick + 1), tick + UInt64(Self.bucketCount) - 1)
         let bucket = Int32(when & UInt64(Self.bucketCount - 1))

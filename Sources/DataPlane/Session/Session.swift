@@ -25,6 +25,7 @@ final class Session {
     /// `run`, waiting for the upstream's answer or for the relay's ending.
     private var waiter: UnsafeContinuation<Ending?, Never>?
     private var relay: Relay?
+    private var keepsAlive = false
 
     init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
         client = connection.client
@@ -184,6 +185,7 @@ final class Session {
                 let isHalfClosed = relay!.isHalfClosed && settings.halfCloseTimeout > 0
                 settle(.ended(isHalfClosed ? .proxyHalfClose : .proxyIdle))
             } else {
+                armKeepAlive()
                 setRelayDeadline()
             }
         case .settingUp, .ending: break
@@ -215,7 +217,15 @@ final class Session {
     }
 
     private func setRelayDeadline() {
-        if let deadline = relayDeadline { worker.loop.setDeadline(id, at: deadline) }
+        worker.loop.setDeadline(id, at: relayDeadline ?? .max)
+    }
+
+    /// At the first look at a session that lives longer than most, and not at its start: two calls that short sessions
+    /// are spared. The client's socket has it from the listener.
+    private func armKeepAlive() {
+        guard !keepsAlive, let raw = upstream?.raw else { return }
+        keepsAlive = true
+        try? setKeepAlive(raw, seconds: worker.settings.keepAlive)
     }
 }
 

@@ -1,0 +1,51 @@
+internal import CSockets
+internal import Configuration
+internal import Glibc
+
+/// The program's version, as `--version` prints it.
+public let version = "0.1.0"
+
+/// Where `run` looks when no file is named.
+let defaultPath = "/etc/clearway/clearway.toml"
+
+/// Reads the named file, else the default one if it exists, else takes the embedded default.
+///
+/// - Throws: `Failure` with `configuration` and every error found, one line each.
+func loadConfiguration(_ path: String?) throws(Failure) -> Configuration {
+    guard let path = path ?? (access(defaultPath, F_OK) == 0 ? defaultPath : nil) else { return .embeddedDefault }
+    let configuration: Configuration
+    do throws(ConfigurationErrors) {
+        configuration = try Configuration.load(path)
+    } catch {
+        throw Failure(.configuration, error.description)
+    }
+    try checkInterfaces(configuration)
+    return configuration
+}
+
+/// The one thing about a configuration that only the system knows: whether its interfaces exist.
+private func checkInterfaces(_ configuration: Configuration) throws(Failure) {
+    var lines: [String] = []
+    for (index, listener) in configuration.listeners.enumerated() {
+        for (place, name) in listener.interfaces.enumerated() where !name.hasSuffix("*") && if_nametoindex(name) == 0 {
+            let position = configuration.positions.interface(index, place)
+            lines.append(Diagnostic(position, "there is no interface \"\(name)\"").description)
+        }
+    }
+    guard lines.isEmpty else { throw Failure(.configuration, lines.joined(separator: "\n")) }
+}
+
+/// Leaves the program with `code`.
+public func leave(_ code: ExitCode) -> Never { exit(code.rawValue) }
+
+public func printToStandardError(_ text: String) {
+    var line = text + "\n"
+    line.withUTF8 { bytes in
+        var written = 0
+        while written < bytes.count {
+            let result = cs_write(2, bytes.baseAddress! + written, bytes.count - written)
+            guard result > 0 || result == -Int(EINTR) else { return }
+            written += max(result, 0)
+        }
+    }
+}

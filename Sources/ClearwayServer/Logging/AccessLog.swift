@@ -1,0 +1,134 @@
+internal import CSockets
+internal import Configuration
+internal import DataPlane
+internal import Synchronization
+internal import TransparentSockets
+
+/// What one worker tells the log: its finished sessions and its events. Lines gather in a buffer of the worker's own and
+/// go to the sink once per turn.
+final class AccessLog: SessionObserver, @unchecked Sendable {
+    private let sink: LogSink
+    private let line: LogLine
+    private let drainedWorkers: DrainSignal
+    /// Format, threshold and switch, in one word that a reload changes and every record reads.
+    private let settings: Atomic<UInt64>
+    private var clock = LogClock()
+    private var buffer: [UInt8] = []
+    private var lines: UInt64 = 0
+    private var recent: [String: Repetition] = [:]
+
+    /// Equal events within a second are one record and a count: a flood of them says no more than one.
+    private struct Repetition {
+        var loggedAt: UInt64
+        var suppressed: UInt64
+    }
+
+    init(_ log: Configuration.Log, _ sink: LogSink, _ line: LogLine, _ drainedWorkers: DrainSignal) {
+        self.sink = sink
+        self.line = line
+        self.drainedWorkers = drainedWorkers
+        settings = Atomic(Self.packed(log))
+    }
+
+    /// From any thread.
+    func configure(_ log: Configuration.Log) { settings.store(Self.packed(log), ordering: .relaxed) }
+
+    private static func packed(_ log: Configuration.Log) -> UInt64 {
+        let format = UInt64(Configuration.Log.Format.allCases.firstIndex(of: log.format) ?? 0)
+        let level = UInt64(Configuration.Log.Level.allCases.firstIndex(of: log.level) ?? 0)
+        return format | level << 8 | (log.access ? 1 << 16 : 0)
+    }
+
+    private var format: Configuration.Log.Format {
+        Configuration.Log.Format.allCases[Int(settings.load(ordering: .relaxed) & 0xFF)]
+    }
+
+    private func isLogged(_ level: Configuration.Log.Level) -> Bool {
+        let threshold = Int(settings.load(ordering: .relaxed) >> 8 & 0xFF)
+        return Configuration.Log.Level.allCases.firstIndex(of: level)! <= threshold
+    }
+
+    // MARK: SessionObserver
+
+    func sessionEnded(_ record: SessionRecord) {
+        guard settings.load(ordering: .relaxed) >> 16 & 1 == 1, isLogged(.info) else { return }
+        var fields: [(key: String, value: LogValue)] = []
+        fields.reserveCapacity(11)
+        fields.append(("client", .address(record.client.value)))
+        if let destination = record.destination { fields.append(("destination", .address(destination.value))) }
+        fields.append(("down", .count(record.down)))
+        fields.append(("duration", .duration(record.duration)))
+        fields.append(("ending", .text(record.ending.rawValue)))
+        fields.append(("listener", .text(record.listener)))
+        if let local = record.local { fields.append(("local", .address(local.value))) }
+        fields.append(("rule", .text("default")))
+        fields.append(("up", .count(record.up)))
+        fields.append(("upstream", .text("direct")))
+        line.append(to: &buffer, format, at: &clock, "info", "session", fields)
+        lines += 1
+    }
+
+    func event(_ event: WorkerEvent) {
+        switch event {
+        case .acceptPaused(let listener, let reason):
+            log(.error, "error", "accepting paused", [("listener", .text(listener)), ("reason", .text(reason))])
+        case .sessionLimit(let listener, let limit):
+            log(
+                .warning, "warning", "accepting paused: max_sessions are open",
+                [("limit", .count(UInt64(limit))), ("listener", .text(listener))])
+        case .acceptResumed(let listener):
+            log(.notice, "notice", "accepting resumed", [("listener", .text(listener))])
+        case .sessionFailed(let listener, let ending, let reason):
+            log(
+                .warning, "warning", "session failed",
+                [("ending", .text(ending.rawValue)), ("listener", .text(listener)), ("reason", .text(reason))],
+                kind: ending.rawValue)
+        }
+    }
+
+    func turnEnded() {
+        guard !buffer.isEmpty else { return }
+        sink.append(buffer, lines: lines)
+        buffer.removeAll(keepingCapacity: buffer.capacity <= 1 << 16)
+        lines = 0
+    }
+
+    func drained() { drainedWorkers.add() }
+
+    private func log(
+        _ level: Configuration.Log.Level, _ name: StaticString, _ message: String, _ fields: [(key: String, value: LogValue)],
+        kind: String = ""
+    ) {
+        guard isLogged(level) else { return }
+        let now = cs_monotonic_nanoseconds()
+        let key = message + kind
+        if let last = recent[key], now - last.loggedAt < 1_000_000_000 {
+            recent[key]!.suppressed += 1
+            return
+        }
+        let suppressed = recent[key]?.suppressed ?? 0
+        recent[key] = Repetition(loggedAt: now, suppressed: 0)
+        let all = suppressed == 0 ? fields : fields + [("repeated", .count(suppressed))]
+        line.append(to: &buffer, format, at: &clock, name, message, all)
+        lines += 1
+    }
+}
+
+/// Counts workers that have drained, and wakes the admin.
+final class DrainSignal: Sendable {
+    private let count = Atomic<Int>(0)
+    let wakeup: Int32
+
+    init() {
+        wakeup = cs_eventfd()
+        precondition(wakeup >= 0, "eventfd: \(wakeup)")
+    }
+
+    var drained: Int { count.load(ordering: .acquiring) }
+
+    func add() {
+        count.wrappingAdd(1, ordering: .releasing)
+        var one: UInt64 = 1
+        _ = cs_write(wakeup, &one, 8)
+    }
+}

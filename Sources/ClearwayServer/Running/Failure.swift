@@ -1,0 +1,28 @@
+internal import Glibc
+
+/// How the program ends, by `sysexits(3)`.
+public enum ExitCode: Int32, Sendable {
+    case good = 0
+    case usage = 64
+    /// A kernel feature or a program is missing.
+    case unavailable = 69
+    /// Our bug.
+    case software = 70
+    /// Address in use and the like.
+    case systemError = 71
+    case notPermitted = 77
+    case configuration = 78
+}
+
+/// Why the program cannot go on: what to tell the person, and how to exit.
+public struct Failure: Error, Sendable, CustomStringConvertible {
+    public var code: ExitCode
+    public var description: String
+
+    init(_ code: ExitCode, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+}
+
+func errorText(_ errno: Int32) -> String { String(cString: strerror(errno)) }

@@ -1,0 +1,47 @@
+internal import CSockets
+internal import Configuration
+internal import DataPlane
+internal import Glibc
+
+/// What the descriptor limit allows. Worked out at the start, so that running out is planned for and not met.
+struct Limits: Equatable {
+    /// Descriptors for everything that is not a session: listeners, logs, rules, reload.
+    static let reserve = 24
+    static let reservePerWorker = 8
+    /// Pipes that sessions may borrow at a time, in all: past it, directions go on copying.
+    static let mostPipes = 1_024
+
+    var descriptors: Int
+    var sessions: Int
+    var pipes: Int
+
+    /// - Parameters:
+    ///   - descriptors: the soft limit, after raising it to the hard one.
+    ///   - wanted: `max_sessions`; 0: as many as fit.
+    /// - Returns: nil when not even one session per worker fits.
+    init?(descriptors: Int, workers: Int, listeners: Int, wanted: Int) {
+        let reserved = Self.reserve + workers * (Self.reservePerWorker + listeners)
+        let pipes = min(Self.mostPipes, descriptors / 16)
+        // A session needs a descriptor for each side; a pipe has two ends.
+        let fitting = (descriptors - reserved - 2 * pipes) / 2
+        guard fitting >= workers else { return nil }
+        self.descriptors = descriptors
+        self.pipes = pipes
+        sessions = wanted == 0 ? fitting : min(wanted, fitting)
+    }
+
+    /// Raises the soft descriptor limit to the hard one, and tells it.
+    static func raiseDescriptors() -> Int {
+        var soft: UInt64 = 0
+        var hard: UInt64 = 0
+        _ = cs_raise_descriptor_limit(&soft, &hard)
+        return Int(clamping: soft)
+    }
+}
+
+/// CPUs that this process may use.
+func availableCPUs() -> Int {
+    var set = cpu_set_t()
+    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return 1 }
+    return withUnsafeBytes(of: set) { bytes in max(bytes.reduce(0) { $0 + $1.nonzeroBitCount }, 1) }
+}

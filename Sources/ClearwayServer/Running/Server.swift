@@ -1,0 +1,204 @@
+internal import CSockets
+internal import Configuration
+internal import DataPlane
+internal import Firewall
+internal import Glibc
+internal import Logging
+internal import Synchronization
+internal import TransparentSockets
+
+/// Intercepts and carries connections until a signal ends it. The calling thread becomes the admin thread.
+public func serve(configurationAt path: String?) throws(Failure) {
+    let configuration = try loadConfiguration(path)
+    let server = try Server(configuration, path)
+    try server.run()
+}
+
+/// The composition root: configuration → listeners → workers → rules → ready, and all of it back at the end.
+///
+/// Everything here happens on the admin thread.
+final class Server {
+    private(set) var configuration: Configuration
+    private let path: String?
+    let logs: Logs
+    let signals: Signals
+    private let manager = ServiceManager()
+    private let ipv6: Bool
+    private let limits: Limits
+    private var listeners: ListenerPlan
+    let rules: Rules
+    let workers: [Worker]
+    private let observers: [AccessLog]
+    let drainSignal = DrainSignal()
+
+    /// Takes what can be refused: log file, permission, descriptors, addresses. Nothing is visible to anybody yet.
+    init(_ configuration: Configuration, _ path: String?) throws(Failure) {
+        self.configuration = configuration
+        self.path = path
+        signals = try Signals()
+        logs = try Logs(configuration.log)
+        ipv6 = hasIPv6()
+        let count = configuration.workers == 0 ? availableCPUs() : configuration.workers
+        let plan = ListenerPlan(configuration, ipv6: ipv6)
+        let descriptors = Limits.raiseDescriptors()
+        guard
+            let limits = Limits(
+                descriptors: descriptors, workers: count, listeners: plan.keys.count, wanted: configuration.maxSessions)
+        else {
+            throw Failure(
+                .systemError,
+                "\(descriptors) descriptors are too few for \(count) workers: raise the limit (ulimit -n, LimitNOFILE)")
+        }
+        self.limits = limits
+        try Rules.checkPermission(configuration)
+        rules = try Rules(configuration, ipv6: ipv6)
+        let settings = Settings(configuration, limits, workers: count, mark: rules.mark)
+        let bound = try bind(plan, except: nil, workers: count, mark: rules.mark, keepAlive: settings.keepAlive)
+        listeners = plan
+
+        let shared = Worker.Shared()
+        var workers: [Worker] = []
+        var observers: [AccessLog] = []
+        do throws(SocketError) {
+            for index in 0..<count {
+                let observer = AccessLog(configuration.log, logs.sink, logs.line, drainSignal)
+                let worker = try Worker(settings, shared, observer: observer)
+                worker.configure(settings, adding: bound[index], keeping: [:], allAddresses: plan.addresses)
+                workers.append(worker)
+                observers.append(observer)
+            }
+        } catch {
+            throw Failure(.systemError, "\(error)")
+        }
+        self.workers = workers
+        self.observers = observers
+    }
+
+    func run() throws(Failure) {
+        for (index, worker) in workers.enumerated() { worker.start(name: "worker-\(index)") }
+        do throws(Failure) {
+            try rules.apply(logs.logger)
+        } catch {
+            logs.flush()
+            throw error
+        }
+        announce()
+        AdminLoop(self).run()
+        logs.logger.notice("stopped", metadata: totals)
+        logs.flush()
+    }
+
+    private func announce() {
+        if !ipv6 { logs.logger.notice("this host has no IPv6: serving IPv4 only") }
+        if limits.sessions < configuration.maxSessions {
+            logs.logger.warning(
+                "max_sessions is more than the descriptor limit allows",
+                metadata: ["max_sessions": "\(configuration.maxSessions)", "allowed": "\(limits.sessions)"])
+        }
+        logs.logger.notice(
+            "ready",
+            metadata: [
+                "listeners": "\(listeners.addresses.map(\.description).joined(separator: " "))",
+                "workers": .stringConvertible(workers.count), "max_sessions": .stringConvertible(limits.sessions),
+                "descriptors": .stringConvertible(limits.descriptors), "mark": "0x\(String(rules.mark, radix: 16))",
+                "version": "\(version)",
+            ])
+        manager.ready("carrying traffic")
+    }
+
+    // MARK: What signals ask for
+
+    /// SIGHUP. A configuration that cannot be taken over as a whole changes nothing.
+    func reload() {
+        manager.reloading()
+        do throws(Failure) {
+            try takeOver(try loadConfiguration(path))
+            logs.logger.notice("reloaded")
+        } catch {
+            logs.logger.error("reload refused, the old configuration stays", metadata: ["reason": "\(error)"])
+        }
+        manager.ready("carrying traffic")
+    }
+
+    private func takeOver(_ new: Configuration) throws(Failure) {
+        let fixed = changesOnlyAtStart(from: configuration, to: new)
+        guard fixed.isEmpty else {
+            throw Failure(.configuration, "\(fixed.joined(separator: ", ")) can only change at a start")
+        }
+        guard
+            let limits = Limits(
+                descriptors: limits.descriptors, workers: workers.count,
+                listeners: new.listeners.reduce(0) { $0 + $1.listen.count },
+                wanted: new.maxSessions)
+        else { throw Failure(.systemError, "too few descriptors for so many listeners") }
+        let plan = ListenerPlan(new, ipv6: ipv6)
+        let settings = Settings(new, limits, workers: workers.count, mark: rules.mark)
+        let bound = try bind(plan, except: listeners, workers: workers.count, mark: rules.mark, keepAlive: settings.keepAlive)
+        let log = try new.log.file == configuration.log.file ? nil : LogFile(path: new.log.file)
+        try rules.replace(with: new, ipv6: ipv6, logs.logger)
+        // From here on nothing can fail.
+        let kept = plan.kept(from: listeners)
+        for (index, worker) in workers.enumerated() {
+            worker.configure(settings, adding: bound[index], keeping: kept, allAddresses: plan.addresses)
+        }
+        logs.configure(new.log, log)
+        for observer in observers { observer.configure(new.log) }
+        listeners = plan
+        configuration = new
+    }
+
+    /// SIGTERM, SIGINT: the rules go first, so that new connections take the direct way while the open ones finish.
+    func startDraining() {
+        manager.stopping("draining")
+        rules.remove(logs.logger)
+        logs.logger.notice("draining", metadata: ["sessions": .stringConvertible(openSessions)])
+        for worker in workers { worker.drain() }
+    }
+
+    var openSessions: Int { workers.reduce(0) { $0 + $1.counters.active.load(ordering: .relaxed) } }
+
+    private var totals: Logger.Metadata {
+        let counters = workers.map(\.counters)
+        return [
+            "sessions": .stringConvertible(counters.reduce(0) { $0 + $1.ended.load(ordering: .relaxed) }),
+            "up": .stringConvertible(counters.reduce(0) { $0 + $1.up.load(ordering: .relaxed) }),
+            "down": .stringConvertible(counters.reduce(0) { $0 + $1.down.load(ordering: .relaxed) }),
+        ]
+    }
+}
+
+/// The keys that a reload does not change, in the words of the configuration file.
+private func changesOnlyAtStart(from old: Configuration, to new: Configuration) -> [String] {
+    var keys: [String] = []
+    if old.workers != new.workers { keys.append("workers") }
+    if old.firewall.manage != new.firewall.manage { keys.append("firewall.manage") }
+    if old.firewall.table != new.firewall.table { keys.append("firewall.table") }
+    if old.firewall.mark != new.firewall.mark { keys.append("firewall.mark") }
+    if old.firewall.routeTable != new.firewall.routeTable { keys.append("firewall.route_table") }
+    return keys
+}
+
+extension Settings {
+    init(_ configuration: Configuration, _ limits: Limits, workers: Int, mark: UInt32) {
+        self.init()
+        self.mark = mark
+        relay =
+            switch configuration.relay {
+            case .adaptive: .adaptive
+            case .copy: .copy
+            case .splice: .splice
+            }
+        connectTimeout = configuration.timeouts.connect.nanoseconds
+        idleTimeout = configuration.timeouts.idle.nanoseconds
+        halfCloseTimeout = configuration.timeouts.halfClose.nanoseconds
+        maxSessions = max(limits.sessions / workers, 1)
+        maxPipes = limits.pipes / workers
+    }
+}
+
+extension Duration {
+    /// Whole nanoseconds; the configuration bounds durations far below what fits.
+    var nanoseconds: UInt64 {
+        UInt64(clamping: components.seconds) * 1_000_000_000 + UInt64(clamping: components.attoseconds / 1_000_000_000)
+    }
+}

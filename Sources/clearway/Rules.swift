@@ -1,0 +1,23 @@
+public import ArgumentParser
+public import ClearwayServer
+
+struct Rules: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Print the kernel rules, routes and sysctls that the configuration needs, applying nothing.",
+        discussion: "`shell` is the complete set-up as commands to paste, with its undo.")
+
+    @OptionGroup var options: ConfigurationOption
+
+    @Option(help: "nft, iptables or shell.")
+    var format: RulesFormat = .nft
+
+    func run() {
+        do throws(Failure) {
+            print(try rules(configurationAt: options.config, format), terminator: "")
+        } catch {
+            end(with: error)
+        }
+    }
+}
+
+extension RulesFormat: ExpressibleByArgument {}

@@ -1,0 +1,23 @@
+import Testing
+
+@testable import ClearwayServer
+
+@Suite struct LimitsTests {
+    @Test(arguments: [(64, 1), (1_024, 1), (1_024, 8), (20_000, 2), (1_048_576, 64)])
+    func whatIsAllowedFits(_ descriptors: Int, _ workers: Int) throws {
+        let limits = try #require(Limits(descriptors: descriptors, workers: workers, listeners: 2, wanted: 0))
+        #expect(limits.sessions >= workers)
+        #expect(2 * limits.sessions + 2 * limits.pipes + Limits.reserve + workers * 10 <= descriptors)
+    }
+
+    @Test func moreThanFitsIsCut() throws {
+        let limits = try #require(Limits(descriptors: 1_024, workers: 1, listeners: 1, wanted: 1_000_000))
+        #expect(limits.sessions < 512)
+        #expect(Limits(descriptors: 1_024, workers: 1, listeners: 1, wanted: 100)?.sessions == 100)
+    }
+
+    @Test func tooFewIsSaid() {
+        #expect(Limits(descriptors: 32, workers: 1, listeners: 1, wanted: 0) == nil)
+        #expect(Limits(descriptors: 64, workers: 64, listeners: 1, wanted: 0) == nil)
+    }
+}
