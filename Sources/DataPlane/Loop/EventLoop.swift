@@ -39,6 +39,8 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var jobs: [UnownedJob] = []
     private var again: [SlotID] = []
     private var due: [UInt32] = []
+    /// Sessions that ended in this turn: they are called without being retained, so they live until it is over.
+    private var ended: [Session] = []
     private var events: UnsafeMutablePointer<cs_event>
     private var isStopped = false
     private var thread: pthread_t?
@@ -98,7 +100,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     func remove(_ id: SlotID) {
         timers.cancel(id.index, in: slots.slots)
-        slots.remove(id)
+        if let session = slots.remove(id) { ended.append(session) }
     }
 
     /// Watches a session's socket: every change of readiness is told once (edge-triggered).
@@ -151,6 +153,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
             runTimers()
             runJobs()
             endOfTurn()
+            ended.removeAll(keepingCapacity: true)
         }
     }
 

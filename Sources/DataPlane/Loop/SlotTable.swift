@@ -43,15 +43,16 @@ struct SlotTable: ~Copyable {
         return SlotID(index: UInt32(index), generation: slot.pointee.generation)
     }
 
-    mutating func remove(_ id: SlotID) {
+    /// Takes a session out. The caller keeps what is returned for as long as a method of it may still be running.
+    mutating func remove(_ id: SlotID) -> Session? {
         let slot = slots + Int(id.index)
-        guard let session = slot.pointee.session, slot.pointee.generation == id.generation else { return }
+        guard let session = slot.pointee.session, slot.pointee.generation == id.generation else { return nil }
         slot.pointee.session = nil
         slot.pointee.generation &+= 1
         slot.pointee.nextFree = firstFree
         firstFree = Int32(id.index)
         count -= 1
-        session.release()
+        return session.takeRetainedValue()
     }
 
     /// The session, or nil when it has ended since the name was given out.

@@ -4,13 +4,14 @@ internal import TransparentSockets
 
 /// One client connection and its upstream, from accept to ending. Belongs to one worker for life.
 ///
-/// `run` is the whole story. While it waits, edges reach the session through the loop: first as flags, then, once both
-/// sockets are connected, straight to the relay, without a task being resumed for them.
+/// `run` is the story up to the relay, `finish` its end. Until both sockets are connected, edges reach the session as flags;
+/// from then on they go straight to the relay. The task ends as the relay starts: kept waiting for the ending, it would cost
+/// an idle session more memory than everything else.
 final class Session {
     unowned let worker: Worker
     let settings: ListenerSettings
     let client: ClientAddress
-    private let socket: AcceptedConnection
+    private var socket: AcceptedConnection?
     private var upstream: Descriptor?
     private var destination: OriginalDestination?
     private var local: LocalAddress?
@@ -22,14 +23,14 @@ final class Session {
     /// What the kernel said of each socket before the relay could hear it.
     private var clientEvents: UInt32 = 0
     private var upstreamEvents: UInt32 = 0
-    /// `run`, waiting for the upstream's answer or for the relay's ending.
+    /// `run`, waiting for the upstream's answer.
     private var waiter: UnsafeContinuation<Ending?, Never>?
     private var relay: Relay?
     private var keepsAlive = false
 
     init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
         client = connection.client
-        socket = connection
+        socket = .some(connection)
         self.settings = settings
         self.worker = worker
         startedAt = worker.loop.now
@@ -44,13 +45,16 @@ final class Session {
 
     /// Where a connection goes.
     private func run() async {
-        finish(await carry())
+        if let failed = await reachUpstream() { return finish(failed) }
+        startRelay()
     }
 
-    private func carry() async -> Ending {
+    /// - Returns: nil when both sockets are connected, else how the session ends.
+    private func reachUpstream() async -> Ending? {
         let destination: OriginalDestination
         do throws(SocketError) {
-            destination = try socket.originalDestination()
+            guard let found = try socket?.originalDestination() else { return .proxyError }
+            destination = found
         } catch {
             return report(.proxyNoDestination, "\(error)")
         }
@@ -61,20 +65,40 @@ final class Session {
         guard !worker.loopGuard.isOurs(client.value, to: destination.value) else {
             return report(.proxyLoop, "our own connection to \(destination) came back: a rule does not skip our mark")
         }
-        guard worker.loop.watch(socket.descriptor.raw, .client, of: id) == 0 else {
+        guard let raw = socket?.descriptor.raw, worker.loop.watch(raw, .client, of: id) == 0 else {
             return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
         }
-        if let failed = await dial(UpstreamAddress(destination.value)) { return failed }
-        return await relayed()
+        return await dial(UpstreamAddress(destination.value))
+    }
+
+    private func startRelay() {
+        guard let clientSocket = socket?.descriptor.raw, let upstreamSocket = upstream?.raw else { return finish(.proxyError) }
+        if let local = try? localAddress(upstreamSocket) {
+            self.local = local
+            if local.value != client.value, let destination { worker.loopGuard.add(local.value, to: destination.value) }
+        }
+        relay = Relay(
+            client: clientSocket, upstream: upstreamSocket, clientReady: clientEvents, upstreamReady: upstreamEvents,
+            worker.settings.relay, now: worker.loop.now)
+        phase = .relaying
+        setRelayDeadline()
+        let isBroken = clientEvents & cs_epoll_err != 0
+        let step = relay!.step(worker.resources, now: worker.loop.now, broken: isBroken ? .client : nil)
+        // Nothing of the client's to carry the handshake's last acknowledgement: an upstream that speaks first waits for it.
+        if relay!.up.moved == 0 { acknowledgeNow(upstreamSocket) }
+        settle(step)
     }
 
     /// The one place where a session ends.
     private func finish(_ ending: Ending) {
         phase = .ending
         if !ending.isOrderly {
-            _ = cs_reset_on_close(socket.descriptor.raw)
+            if let raw = socket?.descriptor.raw { _ = cs_reset_on_close(raw) }
             if let raw = upstream?.raw { _ = cs_reset_on_close(raw) }
         }
+        // Both sockets close here, before anybody hears of it.
+        socket = nil
+        upstream = nil
         relay?.release(worker.resources)
         if let local, let destination { worker.loopGuard.remove(local.value, to: destination.value) }
         worker.loop.remove(id)
@@ -82,7 +106,6 @@ final class Session {
             SessionRecord(
                 listener: settings.name, client: client, destination: destination, local: local, up: relay?.up.moved ?? 0,
                 down: relay?.down.moved ?? 0, duration: worker.loop.now - startedAt, ending: ending))
-        // The descriptors close with this object, when `run` returns and lets go of it.
     }
 
     /// Tells an operator why a session ended.
@@ -121,35 +144,11 @@ final class Session {
 
     // MARK: Relaying
 
-    private func relayed() async -> Ending {
-        guard let raw = upstream?.raw else { return .proxyError }
-        if let local = try? localAddress(raw) {
-            self.local = local
-            if local.value != client.value, let destination {
-                worker.loopGuard.add(local.value, to: destination.value)
-            }
-        }
-        relay = Relay(
-            client: socket.descriptor.raw, upstream: raw, clientReady: clientEvents, upstreamReady: upstreamEvents,
-            worker.settings.relay, now: worker.loop.now)
-        phase = .relaying
-        setRelayDeadline()
-        let isBroken = (clientEvents & cs_epoll_err) != 0
-        let step = relay!.step(worker.resources, now: worker.loop.now, broken: isBroken ? .client : nil)
-        // Nothing of the client's to carry the handshake's last acknowledgement: an upstream that speaks first waits for it.
-        if relay!.up.moved == 0 { acknowledgeNow(raw) }
-        if case .ended(let ending) = step { return ending }
-        if case .comeBack = step { worker.loop.comeBack(id) }
-        return await withUnsafeContinuation { waiter = $0 } ?? .proxyError
-    }
-
     private func settle(_ step: Relay.Step) {
         switch step {
         case .goOn: break
         case .comeBack: worker.loop.comeBack(id)
-        case .ended(let ending):
-            phase = .ending
-            waiter.take()?.resume(returning: ending)
+        case .ended(let ending): finish(ending)
         }
     }
 
