@@ -89,6 +89,7 @@ public final class Worker: @unchecked Sendable {
                 listener.start()
             }
             resumeListeners()
+            for session in loop.slots.all() { session.settingsChanged() }
         }
     }
 

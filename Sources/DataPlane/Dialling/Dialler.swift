@@ -30,7 +30,8 @@ extension Session {
     /// How a failed connect ends the session; what only an operator can mend is reported as well.
     func failure(_ error: SocketError) -> Ending {
         switch error.errno {
-        case .connectionRefused, .connectionReset: return .upstreamRefused
+        case .connectionRefused: return .upstreamRefused
+        case .connectionReset: return .upstreamReset
         case .networkUnreachable, .hostIsDown, .noRouteToHost: return .upstreamUnreachable
         case .timedOut: return .upstreamTimeout
         case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable,

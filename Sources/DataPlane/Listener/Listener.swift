@@ -10,7 +10,8 @@ final class Listener {
     static let pause: UInt64 = 100
 
     private let socket: TransparentListener
-    private unowned let worker: Worker
+    /// Outlives its listeners.
+    private unowned(unsafe) let worker: Worker
     private var registration: UInt32 = 0
     private(set) var isPaused = false
     private var pausedAt: UInt64 = 0

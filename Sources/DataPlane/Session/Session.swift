@@ -8,7 +8,8 @@ internal import TransparentSockets
 /// from then on they go straight to the relay. The task ends as the relay starts: kept waiting for the ending, it would cost
 /// an idle session more memory than everything else.
 final class Session {
-    unowned let worker: Worker
+    /// Outlives every session of its own.
+    unowned(unsafe) let worker: Worker
     let settings: ListenerSettings
     let client: ClientAddress
     private var socket: AcceptedConnection?
@@ -27,6 +28,7 @@ final class Session {
     private var waiter: UnsafeContinuation<Ending?, Never>?
     private var relay: Relay?
     private var keepsAlive = false
+    private var isHalfCloseTimed = false
 
     init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
         client = connection.client
@@ -146,7 +148,12 @@ final class Session {
 
     private func settle(_ step: Relay.Step) {
         switch step {
-        case .goOn: break
+        case .goOn:
+            // The half-close timer is the shorter one: it starts when the first side ends, not at the next look.
+            if !isHalfCloseTimed, relay!.isHalfClosed {
+                isHalfCloseTimed = true
+                setRelayDeadline()
+            }
         case .comeBack: worker.loop.comeBack(id)
         case .ended(let ending): finish(ending)
         }
@@ -204,6 +211,11 @@ final class Session {
         clientEvents |= events
         // A reset while the upstream is being dialled: nobody is left to connect for.
         if phase == .dialling, events & cs_epoll_err != 0 { wake(.clientGone) }
+    }
+
+    /// The timeouts have changed.
+    func settingsChanged() {
+        if phase == .relaying { setRelayDeadline() }
     }
 
     private var relayDeadline: UInt64? {
