@@ -55,8 +55,9 @@ public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConve
 
     /// One line per finding.
     public var description: String {
+        guard let file = diagnostics.first?.file else { return "" }
         var lines = diagnostics.map(\.description)
-        if omitted > 0 { lines.append("\(diagnostics[0].file): error: \(omitted) more error\(omitted == 1 ? "" : "s")") }
+        if omitted > 0 { lines.append("\(file): error: \(omitted) more error\(omitted == 1 ? "" : "s")") }
         return lines.joined(separator: "\n")
     }
 }

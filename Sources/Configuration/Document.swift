@@ -33,8 +33,6 @@ struct Node {
 /// Reads TOML. The only place that knows the parser.
 enum Document {
     static let byteLimit = 4 << 20
-    /// How much of a line is shown to the parser beyond the point where the locator stopped.
-    private static let excerptLimit = 256
 
     static func parse(_ collector: DiagnosticCollector) throws(ConfigurationErrors) -> Node {
         let source = collector.source
@@ -45,22 +43,13 @@ enum Document {
         if let nul = source.bytes.firstIndex(of: 0) { throw fail(nul, "the file contains a NUL byte") }
 
         let locator = Locator(source)
-        var end = source.bytes.count
-        if let stop = locator.stop {
-            if let reason = stop.reason { throw fail(stop.offset, reason) }
-            // The parser would say what is wrong here, but must not go on to text whose nesting nobody has bounded.
-            end = min(end, stop.offset + excerptLimit)
-            if let newline = source.bytes[stop.offset...].firstIndex(of: UInt8(ascii: "\n")) { end = min(end, newline + 1) }
-        }
+        if let stop = locator.stop { throw fail(stop.offset, stop.reason) }
         do {
-            let table = try TOMLTable(string: String(decoding: source.bytes[..<end], as: UTF8.self))
-            if let stop = locator.stop { throw fail(stop.offset, "the syntax is not TOML") }
+            let table = try TOMLTable(string: String(decoding: source.bytes, as: UTF8.self))
             return node(table, tree: locator.tree, entry: 0, keyOffset: 0, valueOffset: 0)
         } catch let error as TOMLParseError {
             let begin = error.source.begin
             throw fail(source.offset(line: begin.line, column: begin.column), sentence(error.description))
-        } catch let error as ConfigurationErrors {
-            throw error
         } catch {
             throw fail(0, "the syntax is not TOML")
         }

@@ -40,13 +40,13 @@ struct SourceTree {
     }
 }
 
-/// Walks TOML text once, from the first byte to the last or to the first thing it cannot follow.
+/// Walks TOML text once, from the first byte to the last or to the first error in its structure. What single values mean
+/// is left to the parser, which sees only text whose structure is sound: it trusts its callers with some of the rest.
 struct Locator {
     /// Why the walk ended before the end of the text.
     struct Stop: Error, Equatable {
         var offset: Int
-        /// What is wrong, when that is certain; `nil` when the parser says it better.
-        var reason: String?
+        var reason: String
     }
 
     /// Nesting of values, and parts of a dotted key. The parser recurses over both, on a stack that is not ours to size.
@@ -57,17 +57,29 @@ struct Locator {
     private(set) var tree = SourceTree()
     private(set) var stop: Stop?
 
+    private let source: SourceText
     private let bytes: [UInt8]
     private var at = 0
 
     init(_ source: SourceText) {
+        self.source = source
         bytes = source.bytes
         do throws(Stop) { try document() } catch { stop = error }
     }
 
     private var current: UInt8? { at < bytes.count ? bytes[at] : nil }
 
-    private func here(_ reason: String? = nil) -> Stop { Stop(offset: at, reason: reason) }
+    private func here(_ reason: String) -> Stop { Stop(offset: at, reason: reason) }
+
+    private func expected(_ what: String) -> Stop {
+        switch current {
+        case nil: return here("expected \(what), found the end of the file")
+        case UInt8(ascii: "\n"), UInt8(ascii: "\r"): return here("expected \(what), found the end of the line")
+        default:
+            let scalar = String(decoding: bytes[at...].prefix(4), as: UTF8.self).unicodeScalars.prefix(1)
+            return here("expected \(what), found \(quoted(String(scalar)))")
+        }
+    }
 
     private mutating func skip(_ byte: Character) -> Bool {
         guard current == byte.asciiValue else { return false }
@@ -75,8 +87,8 @@ struct Locator {
         return true
     }
 
-    private mutating func expect(_ byte: Character) throws(Stop) {
-        guard skip(byte) else { throw here() }
+    private mutating func expect(_ byte: Character, _ what: String) throws(Stop) {
+        guard skip(byte) else { throw expected(what) }
     }
 
     private func count() throws(Stop) {
@@ -106,8 +118,7 @@ extension Locator {
 
     private mutating func skipComment() {
         guard current == UInt8(ascii: "#") else { return }
-        while let byte = current, byte != UInt8(ascii: "\n") {
-            _ = byte
+        while at < bytes.count, bytes[at] != UInt8(ascii: "\n") {
             at += 1
         }
     }
@@ -116,7 +127,7 @@ extension Locator {
         skipBlanks()
         skipComment()
         _ = skip("\r")
-        guard at == bytes.count || skip("\n") else { throw here() }
+        guard at == bytes.count || skip("\n") else { throw expected("the end of the line") }
     }
 
     private mutating func skipBlankLines() {
@@ -131,11 +142,11 @@ extension Locator {
 
     /// `[a.b]` or `[[a.b]]`. Returns the table that the lines below it belong to.
     private mutating func header() throws(Stop) -> Int {
-        try expect("[")
+        at += 1
         let isArray = skip("[")
         let parts = try dottedKey()
-        try expect("]")
-        if isArray { try expect("]") }
+        try expect("]", "\"]\"")
+        if isArray { try expect("]", "\"]]\"") }
         try count()
         let (name, offset) = parts[parts.count - 1]
         let parent = descend(parts.dropLast(), from: 0)
@@ -146,13 +157,17 @@ extension Locator {
 
     private mutating func assignment(in table: Int, depth: Int) throws(Stop) {
         let parts = try dottedKey()
-        try expect("=")
+        try expect("=", "\"=\" after the key")
         skipBlanks()
         try count()
         let (name, offset) = parts[parts.count - 1]
         let parent = descend(parts.dropLast(), from: table)
+        if let first = tree.entries[parent].children[name] {
+            let line = source.position(of: tree.entries[first].key, in: "").line
+            throw Stop(offset: offset, reason: "\(quoted(name)) is set twice: the first is at line \(line)")
+        }
         let entry = tree.add(child: name, of: parent, key: offset, value: at)
-        try value(of: entry, depth: depth)
+        try value(of: entry, depth: depth + parts.count - 1)
     }
 
     /// A part that names an array of tables means its last table.
@@ -186,7 +201,7 @@ extension Locator {
                 parts.append((try unescaped((start + 1)..<(at - 1), quote: quote), start))
             default:
                 while let byte = current, isBare(byte) { at += 1 }
-                guard at > start else { throw here() }
+                guard at > start else { throw expected("a key") }
                 parts.append((String(decoding: bytes[start..<at], as: UTF8.self), start))
             }
             skipBlanks()
@@ -208,34 +223,46 @@ extension Locator {
         case UInt8(ascii: "["): try array(entry, depth: depth)
         case UInt8(ascii: "{"): try inlineTable(entry, depth: depth)
         default:
-            let start = at
-            while let byte = current, !",]}#\r\n".utf8.contains(byte) { at += 1 }
-            guard at > start else { throw here() }
+            try bareValue()
+        }
+    }
+
+    /// A number, `true` or `false`, a date or a time.
+    private mutating func bareValue() throws(Stop) {
+        let start = at
+        while let byte = current, isBare(byte) || "+.: ".utf8.contains(byte) { at += 1 }
+        guard at > start else { throw expected("a value") }
+        let text = String(decoding: bytes[start..<at].prefix(65), as: UTF8.self)
+        let word = String(text.prefix { $0 != " " })
+        let isNumber = "+-0123456789".contains(text.first ?? " ")
+        guard isNumber || ["true", "false", "inf", "nan"].contains(word), text.utf8.count <= 64 else {
+            throw Stop(offset: start, reason: "\(quoted(word)) is not a value: a string stands in quotes")
         }
     }
 
     private mutating func array(_ entry: Int, depth: Int) throws(Stop) {
-        try expect("[")
+        at += 1
         skipBlankLines()
         while !skip("]") {
             try count()
             let element = tree.add(elementOf: entry, value: at)
             try value(of: element, depth: depth + 1)
             skipBlankLines()
-            guard skip(",") || current == UInt8(ascii: "]") else { throw here() }
+            guard skip(",") || current == UInt8(ascii: "]") else { throw expected("\",\" or \"]\" in this array") }
             skipBlankLines()
         }
     }
 
     private mutating func inlineTable(_ entry: Int, depth: Int) throws(Stop) {
-        try expect("{")
+        at += 1
         skipBlanks()
         if skip("}") { return }
         repeat {
             try assignment(in: entry, depth: depth + 1)
             skipBlanks()
         } while skip(",")
-        try expect("}")
+        // Until TOML 1.1 such a table is a matter of one line.
+        try expect("}", "\",\" or \"}\" in this table")
     }
 }
 
@@ -244,6 +271,7 @@ extension Locator {
 extension Locator {
     /// Steps over a string of any of the four kinds.
     private mutating func string(multiline: Bool) throws(Stop) {
+        let start = at
         let quote = bytes[at]
         let length = run(of: quote)
         if length == 2 || (length >= 2 && !multiline) {
@@ -263,11 +291,11 @@ extension Locator {
                 }
                 at += closing
             case UInt8(ascii: "\\") where quote == UInt8(ascii: "\""): try escape()
-            case UInt8(ascii: "\n") where !isLong: throw here()
+            case UInt8(ascii: "\n") where !isLong: throw Stop(offset: start, reason: "this string does not end on its line")
             default: at += 1
             }
         }
-        throw here()
+        throw Stop(offset: start, reason: "this string does not end")
     }
 
     private func run(of byte: UInt8) -> Int { bytes[at...].prefix { $0 == byte }.count }
@@ -306,14 +334,14 @@ extension Locator {
                 guard index + 2 + digits <= range.upperBound,
                     let number = UInt32(String(decoding: bytes[(index + 2)..<(index + 2 + digits)], as: UTF8.self), radix: 16),
                     let scalar = Unicode.Scalar(number)
-                else { throw Stop(offset: index) }
+                else { throw Stop(offset: index, reason: "an escape that TOML does not know") }
                 result += Array(String(Character(scalar)).utf8)
             } else {
                 let letters: [UInt8: UInt8] = [
                     UInt8(ascii: "b"): 8, UInt8(ascii: "t"): 9, UInt8(ascii: "n"): 10, UInt8(ascii: "f"): 12, UInt8(ascii: "r"): 13,
                     UInt8(ascii: "\""): UInt8(ascii: "\""), UInt8(ascii: "\\"): UInt8(ascii: "\\"),
                 ]
-                guard let byte = letters[letter] else { throw Stop(offset: index) }
+                guard let byte = letters[letter] else { throw Stop(offset: index, reason: "an escape that TOML does not know") }
                 result.append(byte)
             }
             index += 2 + digits

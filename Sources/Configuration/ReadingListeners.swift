@@ -29,21 +29,31 @@ extension Configuration {
         var names: [String: Int] = [:]
         var bound: [(address: ListenAddress, offset: Int)] = []
         for node in nodes {
+            guard case .table = node.content else {
+                collector.error(at: node.valueOffset, "listener: expected a table, [[listener]], found \(node.kind)")
+                continue
+            }
             let section = Section(node, named: "[[listener]]", keys: Listener.keys, elsewhere: homes, collector)
             var positions = SourceMap.ListenerPositions(table: collector.position(node.keyOffset))
             let listener = section.listener(at: node.keyOffset, managed: firewall.manage, &positions, bound: &bound)
-            if let first = names[listener.name] {
-                let offset = section.entries["name"]?.valueOffset ?? node.keyOffset
-                let name =
-                    section.entries["name"] == nil
-                    ? "two listeners would be called \(quoted(listener.name))" : "name: \(quoted(listener.name)) is taken"
-                collector.error(at: offset, "\(name): the first is at line \(collector.position(first).line)")
-            } else {
-                names[listener.name] = node.keyOffset
-            }
+            claim(listener, section, at: node.keyOffset, &names)
             listeners.append(listener)
             self.positions.listeners.append(positions)
         }
+    }
+
+    private func claim(_ listener: Listener, _ section: Section, at table: Int, _ names: inout [String: Int]) {
+        // Without a good address there is no port to make a name of.
+        guard section.entries["name"] != nil || !listener.listen.isEmpty else { return }
+        let offset = section.entries["name"]?.valueOffset ?? table
+        guard let first = names[listener.name] else {
+            names[listener.name] = offset
+            return
+        }
+        let name = quoted(listener.name)
+        let subject =
+            section.entries["name"] == nil ? "two listeners would be called \(name), so name one" : "name: \(name) is taken"
+        section.collector.error(at: offset, "\(subject): the first is at line \(section.collector.position(first).line)")
     }
 }
 

@@ -21,7 +21,7 @@ struct Section {
             return
         }
         self.entries = entries
-        for (key, node) in entries where !keys.contains(key) {
+        for (key, node) in entries.sorted(by: { $0.value.keyOffset < $1.value.keyOffset }) where !keys.contains(key) {
             if later.contains(key) {
                 collector.error(at: node.keyOffset, "\(quoted(key)) is not yet supported")
             } else if let home = elsewhere[key] {
