@@ -6,10 +6,8 @@
 #ifndef CSOCKETS_H
 #define CSOCKETS_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-
+// No _GNU_SOURCE here: swift-system reads the same headers without it, and where structures then differ (fd_set), the
+// compiler refuses both modules or not, by the order in which it meets them. What is hidden so is declared below.
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
@@ -38,6 +36,19 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+extern int accept4(int, struct sockaddr *, socklen_t *, int);
+extern int pipe2(int *, int);
+extern ssize_t splice(int, loff_t *, int, loff_t *, size_t, unsigned);
+extern int memfd_create(const char *, unsigned);
+extern int unshare(int);
+extern int setns(int, int);
+extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
+#define CS_F_SETPIPE_SZ 1031
+#define CS_F_GETPIPE_SZ 1032
+#define CS_SPLICE_F_MOVE 1
+#define CS_SPLICE_F_NONBLOCK 2
+#define CS_SPLICE_F_MORE 4
 
 // The kernel headers that define these cannot be included beside netinet/in.h.
 #define CS_SO_ORIGINAL_DST 80
@@ -212,15 +223,15 @@ static inline ssize_t cs_send_unix(int fd, const char *path, const void *bytes, 
 
 static inline int cs_pipe(int *ends) { return CS_RESULT(pipe2(ends, O_CLOEXEC | O_NONBLOCK)); }
 static inline int cs_pipe_blocking(int *ends) { return CS_RESULT(pipe2(ends, O_CLOEXEC)); }
-static inline int cs_set_pipe_size(int fd, int bytes) { return CS_RESULT(fcntl(fd, F_SETPIPE_SZ, bytes)); }
-static inline int cs_pipe_size(int fd) { return CS_RESULT(fcntl(fd, F_GETPIPE_SZ)); }
+static inline int cs_set_pipe_size(int fd, int bytes) { return CS_RESULT(fcntl(fd, CS_F_SETPIPE_SZ, bytes)); }
+static inline int cs_pipe_size(int fd) { return CS_RESULT(fcntl(fd, CS_F_GETPIPE_SZ)); }
 static inline int cs_set_nonblocking(int fd) {
     int flags = fcntl(fd, F_GETFL);
     return flags < 0 ? -errno : CS_RESULT(fcntl(fd, F_SETFL, flags | O_NONBLOCK));
 }
 static inline ssize_t cs_splice(int from, int to, size_t count, int more) {
     return CS_RESULT(syscall(SYS_splice, from, NULL, to, NULL, count,
-                             SPLICE_F_MOVE | SPLICE_F_NONBLOCK | (more ? SPLICE_F_MORE : 0)));
+                             CS_SPLICE_F_MOVE | CS_SPLICE_F_NONBLOCK | (more ? CS_SPLICE_F_MORE : 0)));
 }
 
 // ---- epoll, eventfd, signalfd ----------------------------------------------------------------------------------

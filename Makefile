@@ -1,0 +1,91 @@
+# `make demo` and `make test` are all that a newcomer needs; the rest is for those who build, install and measure.
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+SWIFT ?= swift
+BINARY = .build/release/clearway
+
+bindir = $(DESTDIR)$(PREFIX)/bin
+mandir = $(DESTDIR)$(PREFIX)/share/man
+docdir = $(DESTDIR)$(PREFIX)/share/doc/clearway
+bashdir = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+zshdir = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+fishdir = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+.PHONY: help deps deps-bench build release demo test soak examples bench format man install uninstall clean
+
+help:
+	@echo "make demo       see it work: a client, a gateway and a server on this machine, out of its way"
+	@echo "make test       everything that must hold: format, target order, tests, examples"
+	@echo "make build      a debug build;  make release: an optimised one"
+	@echo "make examples   run the examples and compare what they print"
+	@echo "make bench      measure against kernel routing, kernel NAT and HAProxy (root, about 20 minutes)"
+	@echo "make soak       a thousand starts and kills in a row"
+	@echo "make format     rewrite the sources in the project's format"
+	@echo "make man        check the manual pages"
+	@echo "make install    after make release; PREFIX=$(PREFIX), DESTDIR is respected"
+	@echo "make uninstall  what install put there, but no configuration"
+	@echo "make deps       install the Debian packages that are missing; deps-bench: those for bench"
+
+deps:
+	Scripts/deps run build demo test
+
+deps-bench:
+	Scripts/deps run build bench
+
+build:
+	$(SWIFT) build --explicit-target-dependency-import-check error
+
+release:
+	$(SWIFT) build -c release --static-swift-stdlib
+
+demo:
+	@Scripts/deps run build demo
+	@$(SWIFT) build --product clearway
+	@Scripts/demo
+
+test: deps
+	@Scripts/test
+
+# The same test as in `make test`, for longer.
+soak: deps
+	$(SWIFT) build --build-tests
+	CLEARWAY_RESTARTS=1000 $(SWIFT) test --skip-build --filter RepeatedStarts
+
+examples:
+	@Scripts/deps run build demo
+	@$(SWIFT) build --product clearway
+	@Scripts/examples
+
+bench: deps-bench release
+	Benchmarks/bench.py
+
+format:
+	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests
+
+man:
+	mandoc -Tlint -Wwarning docs/*.[1-9]
+
+# Builds nothing: `sudo make install` must not leave files of root's in .build.
+install:
+	@test -x $(BINARY) || { echo "there is no $(BINARY): run 'make release' first" >&2; exit 1; }
+	install -D -m 755 $(BINARY) $(bindir)/clearway
+	install -D -m 644 docs/clearway.8 $(mandir)/man8/clearway.8
+	install -D -m 644 docs/clearway.toml.5 $(mandir)/man5/clearway.toml.5
+	install -D -m 644 Packaging/clearway.toml $(docdir)/clearway.toml
+	install -D -m 644 README.md $(docdir)/README.md
+	mkdir -p $(bashdir) $(zshdir) $(fishdir) $(unitdir)
+	$(BINARY) --generate-completion-script bash >$(bashdir)/clearway
+	$(BINARY) --generate-completion-script zsh >$(zshdir)/_clearway
+	$(BINARY) --generate-completion-script fish >$(fishdir)/clearway.fish
+	sed 's|@bindir@|$(PREFIX)/bin|' Packaging/clearway.service >$(unitdir)/clearway.service
+	@test -n "$(DESTDIR)" || echo "Configuration goes to $(SYSCONFDIR)/clearway/clearway.toml; $(docdir)/clearway.toml shows every key."
+
+uninstall:
+	rm -f $(bindir)/clearway $(mandir)/man8/clearway.8 $(mandir)/man5/clearway.toml.5
+	rm -f $(bashdir)/clearway $(zshdir)/_clearway $(fishdir)/clearway.fish $(unitdir)/clearway.service
+	rm -rf $(docdir)
+
+clean:
+	rm -rf .build
