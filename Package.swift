@@ -30,5 +30,9 @@ let package = Package(
             name: "DataPlane",
             dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
+        .target(name: "Firewall", dependencies: ["TransparentSockets", "CSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "FirewallTests", dependencies: ["Firewall", "TransparentSockets", "CSockets"], exclude: ["Golden"],
+            swiftSettings: strict),
     ]
 )
