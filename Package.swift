@@ -16,7 +16,7 @@ let package = Package(
     name: "clearway",
     products: [
         .executable(name: "clearway", targets: ["clearway"]),
-        .library(name: "TransparentSockets", targets: ["TransparentSockets"])
+        .library(name: "TransparentSockets", targets: ["TransparentSockets"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -61,5 +61,10 @@ let package = Package(
         .testTarget(name: "TransparentSocketsTests", dependencies: ["TransparentSockets"], swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "TransparentSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "FirewallTests", dependencies: ["Firewall", "TransparentSockets", "CSockets"], exclude: ["Golden"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "SituationTests", exclude: ["Peers"], swiftSettings: strict),
     ]
 )

@@ -1,0 +1,294 @@
+internal import TransparentSockets
+
+private let notPureSYN = "tcp flags & (fin | syn | rst | ack) != syn"
+
+/// Never intercepted: this host's own addresses, and what no proxy could dial.
+let excludedV4 = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255"]
+let excludedV6 = ["::/128", "::1/128", "fe80::/10", "ff00::/8"]
+
+extension Plan {
+    /// The table that intercepts.
+    ///
+    /// - Parameter owned: with `flags owner`: the table vanishes with the process that sends it to the kernel.
+    public func interceptionTable(owned: Bool) -> String {
+        var text = NftText()
+        text.open("table inet \(spec.table)")
+        if owned { text.line("flags owner") }
+        let tproxy = spec.interceptions.filter { $0.mode == .tproxy }
+        let redirect = spec.interceptions.filter { $0.mode == .redirect }
+        if !tproxy.isEmpty || spec.divertsGateway { filterPrerouting(tproxy, &text) }
+        if spec.interceptsLocally { filterOutput(tproxy.filter(\.local), &text) }
+        if redirect.contains(where: { !$0.interfaces.isEmpty }) { natPrerouting(redirect, &text) }
+        if redirect.contains(where: \.local) { natOutput(redirect.filter(\.local), &text) }
+        text.close()
+        return text.result
+    }
+
+    /// The table that refuses new connections when nobody takes them; `nil` under `on_down = "direct"`.
+    public var downTableText: String? {
+        guard spec.onDown == .reject else { return nil }
+        var text = NftText()
+        text.open("table inet \(spec.downTable)")
+        for mode in [InterceptionMode.tproxy, .redirect] {
+            // After the interception itself: what it took bears our mark by then, or is addressed to this host.
+            let priority = mode == .tproxy ? spec.priority + 5 : -95
+            let ours = spec.interceptions.filter { $0.mode == mode }
+            for (scope, members) in [
+                (Scope.gateway, ours.filter { !$0.interfaces.isEmpty }), (.output, ours.filter(\.local)),
+            ] where !members.isEmpty {
+                let hook = scope == .gateway ? "prerouting" : "output"
+                text.open("chain \(mode.rawValue)_\(hook)")
+                text.line("type filter hook \(hook) priority \(priority); policy accept;")
+                text.line("meta l4proto != tcp accept")
+                text.line("meta mark & \(hex(spec.marks.mask)) != 0 accept")
+                exclusions(&text)
+                dispatch(members, scope, prefix: "\(mode.rawValue)_", &text)
+                text.close()
+                for (member, name) in zip(members, names(members, scope)) {
+                    text.open("chain \(mode.rawValue)_\(name)")
+                    criteria(member, &text)
+                    for (family, _) in served(member) {
+                        text.line("\(family) meta l4proto tcp reject with tcp reset")
+                    }
+                    text.close()
+                }
+            }
+        }
+        text.close()
+        return text.result
+    }
+
+    private enum Scope: String {
+        case gateway, local, output
+    }
+
+    // ---- tproxy ----
+
+    private func filterPrerouting(_ members: [Interception], _ text: inout NftText) {
+        let marks = spec.marks
+        let local = members.filter(\.local)
+        text.open("chain prerouting")
+        text.line("type filter hook prerouting priority \(spec.priority); policy accept;")
+        text.line("meta l4proto != tcp accept")
+        if spec.divertsGateway {
+            // A listener on a wildcard address is "found" for any packet to its port, also one on its way to another host.
+            text.line("iifname != \"lo\" tcp flags & (syn | ack) != syn socket transparent 1 socket wildcard 1 accept")
+            // Packets of sessions we carry. Never a SYN: it must reach tproxy, which knows how to reopen a TIME_WAIT socket.
+            text.line(
+                "iifname != \"lo\" tcp flags & (syn | ack) != syn socket transparent 1 \(setMark("meta", marks.gateway)) accept")
+        }
+        let gateway = members.filter { !$0.interfaces.isEmpty }
+        if !members.isEmpty {
+            exclusions(&text)
+            if !local.isEmpty {
+                for name in names(local, .local) {
+                    text.line("iifname \"lo\" meta mark & \(hex(marks.mask)) == \(hex(marks.local)) jump \(name)")
+                }
+            }
+            text.line("iifname \"lo\" accept")
+            dispatch(gateway, .gateway, prefix: "", &text)
+        }
+        text.close()
+        for (scope, members) in [(Scope.local, local), (.gateway, gateway)] {
+            for (member, name) in zip(members, names(members, scope)) {
+                text.open("chain \(name)")
+                criteria(member, &text)
+                for (family, addresses) in served(member) {
+                    for address in addresses {
+                        let to = address.address.isUnspecified ? ":\(address.port)" : portOnly(address)
+                        let mark = scope == .gateway ? " " + setMark("meta", marks.gateway) : ""
+                        text.line(
+                            "\(family) meta l4proto tcp tproxy \(family == "meta nfproto ipv6" ? "ip6" : "ip") to \(to)\(mark) accept"
+                        )
+                    }
+                    // Reached when no socket listens there.
+                    if spec.onDown == .reject { text.line("\(family) meta l4proto tcp reject with tcp reset") }
+                }
+                text.close()
+            }
+        }
+    }
+
+    private func filterOutput(_ members: [Interception], _ text: inout NftText) {
+        let marks = spec.marks
+        text.open("chain output")
+        text.line("type route hook output priority \(spec.priority); policy accept;")
+        text.line("meta l4proto != tcp accept")
+        text.line("meta mark & \(hex(marks.mask)) == \(hex(marks.own)) accept")
+        // Only a connection that began under these rules has the mark in its conntrack entry: one that was open before, and
+        // the replies of this host's own services, go on untouched.
+        text.line(
+            "ct direction original ct mark & \(hex(marks.mask)) == \(hex(marks.local)) \(setMark("meta", marks.local)) accept")
+        text.line("ct state != new accept")
+        exclusions(&text)
+        dispatch(members, .output, prefix: "", &text)
+        text.close()
+        for (member, name) in zip(members, names(members, .output)) {
+            text.open("chain \(name)")
+            criteria(member, &text)
+            for (family, _) in served(member) {
+                text.line("\(family) \(setMark("ct", marks.local)) \(setMark("meta", marks.local)) accept")
+            }
+            text.close()
+        }
+    }
+
+    // ---- redirect ----
+
+    private func natPrerouting(_ members: [Interception], _ text: inout NftText) {
+        let members = members.filter { !$0.interfaces.isEmpty }
+        text.open("chain nat_prerouting")
+        text.line("type nat hook prerouting priority -100; policy accept;")
+        text.line("meta l4proto != tcp accept")
+        exclusions(&text)
+        dispatch(members, .gateway, prefix: "nat_", &text)
+        text.close()
+        natChains(members, .gateway, &text)
+    }
+
+    private func natOutput(_ members: [Interception], _ text: inout NftText) {
+        text.open("chain nat_output")
+        text.line("type nat hook output priority -100; policy accept;")
+        text.line("meta l4proto != tcp accept")
+        text.line("meta mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own)) accept")
+        exclusions(&text)
+        dispatch(members, .output, prefix: "nat_", &text)
+        text.close()
+        natChains(members, .output, &text)
+    }
+
+    private func natChains(_ members: [Interception], _ scope: Scope, _ text: inout NftText) {
+        for (member, name) in zip(members, names(members, scope)) {
+            text.open("chain nat_\(name)")
+            criteria(member, &text)
+            for (family, addresses) in served(member) {
+                guard let address = addresses.first else { continue }
+                let target =
+                    address.address.isUnspecified
+                    ? "redirect to :\(address.port)" : "dnat \(address.address.isIPv6 ? "ip6" : "ip") to \(portOnly(address))"
+                text.line("\(family) meta l4proto tcp \(target)")
+            }
+            text.close()
+        }
+    }
+
+    // ---- parts ----
+
+    private func exclusions(_ text: inout NftText) {
+        text.line("\(notPureSYN) accept")
+        text.line("fib daddr type { local, broadcast, anycast, multicast } accept")
+        if spec.families.ipv4 { text.line("ip daddr { \(excludedV4.joined(separator: ", ")) } accept") }
+        if spec.families.ipv6 { text.line("ip6 daddr { \(excludedV6.joined(separator: ", ")) } accept") }
+    }
+
+    private func dispatch(_ members: [Interception], _ scope: Scope, prefix: String, _ text: inout NftText) {
+        for (member, name) in zip(members, names(members, scope)) {
+            for interface in scope == .gateway ? member.interfaces : [""] {
+                let match =
+                    switch interface {
+                    case "": ""
+                    case "*": "iifname != \"lo\" "
+                    default: "iifname \"\(interface)\" "
+                    }
+                text.line("\(match)jump \(prefix)\(name)")
+            }
+        }
+    }
+
+    /// Lines that leave the chain for packets this listener does not intercept.
+    private func criteria(_ member: Interception, _ text: inout NftText) {
+        if !member.exclude.isEmpty { networks("daddr", member.exclude, negated: false, &text) }
+        if !member.destinations.isEmpty { networks("daddr", member.destinations, negated: true, &text) }
+        if !member.clients.isEmpty { networks("saddr", member.clients, negated: true, &text) }
+        let ports = merged(member.ports)
+        if !ports.isEmpty { text.line("tcp dport != { \(ports.map(portText).joined(separator: ", ")) } return") }
+    }
+
+    private func networks(_ side: String, _ networks: [IPNetwork], negated: Bool, _ text: inout NftText) {
+        for ipv6 in [false, true] where ipv6 ? spec.families.ipv6 : spec.families.ipv4 {
+            let own = networks.filter { $0.base.isIPv6 == ipv6 }.map(\.description)
+            if !own.isEmpty {
+                text.line("\(ipv6 ? "ip6" : "ip") \(side) \(negated ? "!= " : ""){ \(unique(own).joined(separator: ", ")) } return")
+            } else if negated {
+                text.line("meta nfproto \(ipv6 ? "ipv6" : "ipv4") return")
+            }
+        }
+    }
+
+    private func served(_ member: Interception) -> [(family: String, addresses: [SocketAddress])] {
+        var result: [(family: String, addresses: [SocketAddress])] = []
+        for ipv6 in [false, true] where ipv6 ? spec.families.ipv6 : spec.families.ipv4 {
+            let addresses = member.listeners(ipv6: ipv6)
+            if !addresses.isEmpty { result.append(("meta nfproto \(ipv6 ? "ipv6" : "ipv4")", unique(addresses))) }
+        }
+        return result
+    }
+
+    private func setMark(_ which: String, _ value: UInt32) -> String {
+        "\(which) mark set \(which) mark & \(hex(~spec.marks.mask)) | \(hex(value))"
+    }
+
+    private func names(_ members: [Interception], _ scope: Scope) -> [String] {
+        chainNames(members.map { "\(scope.rawValue)_\($0.name)" })
+    }
+}
+
+/// The address as nft writes it before a port.
+private func portOnly(_ address: SocketAddress) -> String { SocketAddress(address.address, port: address.port).description }
+
+/// Identifiers nft takes, all different.
+func chainNames(_ names: [String]) -> [String] {
+    var taken: Set<String> = []
+    return names.map { name in
+        let safe = String(
+            decoding: name.utf8.prefix(48).map { byte -> UInt8 in
+                let letter = byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z")
+                return letter || byte &- 0x30 < 10 ? byte : UInt8(ascii: "_")
+            }, as: UTF8.self)
+        var candidate = safe
+        var number = 2
+        while !taken.insert(candidate).inserted {
+            candidate = "\(safe)_\(number)"
+            number += 1
+        }
+        return candidate
+    }
+}
+
+/// Sorted ranges without overlap or neighbours; empty when they are all ports.
+func merged(_ ports: [ClosedRange<UInt16>]) -> [ClosedRange<UInt16>] {
+    var result: [ClosedRange<UInt16>] = []
+    for range in ports.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
+        if let last = result.last, Int(range.lowerBound) <= Int(last.upperBound) + 1 {
+            result[result.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
+        } else {
+            result.append(range)
+        }
+    }
+    return result.count == 1 && result[0].lowerBound <= 1 && result[0].upperBound == .max ? [] : result
+}
+
+func portText(_ range: ClosedRange<UInt16>) -> String {
+    range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
+}
+
+func unique<Element: Hashable>(_ elements: [Element]) -> [Element] {
+    var seen: Set<Element> = []
+    return elements.filter { seen.insert($0).inserted }
+}
+
+/// Lines of nft, indented with tabs as nft prints them.
+private struct NftText {
+    var result = ""
+    private var depth = 0
+
+    mutating func line(_ text: String) { result += String(repeating: "\t", count: depth) + text + "\n" }
+    mutating func open(_ text: String) {
+        line(text + " {")
+        depth += 1
+    }
+    mutating func close() {
+        depth -= 1
+        line("}")
+    }
+}

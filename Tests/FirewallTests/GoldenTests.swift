@@ -1,0 +1,82 @@
+import Glibc
+import Testing
+import TransparentSockets
+
+@testable import Firewall
+
+/// The texts stand in `Golden/`. After a wished change: `UPDATE_GOLDEN=1 swift test --filter Golden`, then read the diff.
+@Suite struct GoldenTests {
+    @Test(arguments: Situation.allCases, Plan.Format.allCases)
+    func rendered(_ situation: Situation, _ format: Plan.Format) throws {
+        let text = try Plan(situation.spec).rendered(format)
+        let folder = #filePath.prefix(through: #filePath.lastIndex(of: "/")!) + "Golden/"
+        let file = "\(folder)\(situation.rawValue).\(format.rawValue)"
+        if getenv("UPDATE_GOLDEN") != nil {
+            let stream = try #require(fopen(file, "w"))
+            fputs(text, stream)
+            fclose(stream)
+        }
+        #expect(contents(of: file) == text)
+    }
+
+    @Test func ownedTableDiffersByItsFlagAlone() throws {
+        let plan = try Plan(Situation.gateway.spec)
+        #expect(
+            plan.interceptionTable(owned: true)
+                == plan.interceptionTable(owned: false)
+                .split(separator: "{\n", maxSplits: 1).joined(separator: "{\n\tflags owner\n"))
+    }
+
+    @Test func downTableOnlyWhenWished() throws {
+        #expect(try Plan(Situation.gateway.spec).downTableText == nil)
+        #expect(try Plan(Situation.redirect.spec).downTableText?.contains("reject with tcp reset") == true)
+    }
+
+    @Test func oneFamilyAlone() throws {
+        var spec = Situation.everything.spec
+        spec.families = Families(ipv4: true, ipv6: false)
+        for format in Plan.Format.allCases {
+            let text = try Plan(spec).rendered(format)
+            #expect(!text.contains("ip6") && !text.contains("ip -6") && !text.contains("nfproto ipv6"))
+        }
+    }
+
+    @Test func refusedSpecifications() {
+        func refused(_ change: (inout FirewallSpec) -> Void) -> PlanError? {
+            var spec = Situation.host.spec
+            change(&spec)
+            do {
+                _ = try Plan(spec)
+                return nil
+            } catch { return error }
+        }
+        #expect(refused { $0.table = "a b" } == .name("a b"))
+        #expect(refused { $0.table = "9" } == .name("9"))
+        #expect(refused { $0.interceptions[0].local = false } == .nothingIntercepted)
+        #expect(refused { $0.interceptions = [] } == .nothingIntercepted)
+        #expect(refused { $0.priority = -200 } == .priority(-200))
+        #expect(refused { $0.priority = -199 } == nil)
+        #expect(refused { $0.interceptions[0].interfaces = ["lo"] } == .loopbackInterface(listener: "tproxy-1081"))
+        #expect(refused { $0.interceptions[0].interfaces = ["eth0\"; x"] } == .name("eth0\"; x"))
+        #expect(refused { $0.interceptions[0].interfaces = ["abcdefghijklmnop"] } == .name("abcdefghijklmnop"))
+        #expect(
+            refused {
+                $0.interceptions[0].mode = .redirect
+                $0.interceptions[0].interfaces = ["eth1"]
+                $0.interceptions[0].listen = listening("127.0.0.1:1")
+            } == .loopbackRedirect(listener: "tproxy-1081", address: listening("127.0.0.1:1")[0]))
+    }
+
+    @Test func portsAreMerged() {
+        #expect(merged([]) == [])
+        #expect(merged([1...65535]) == [])
+        #expect(merged([0...65535]) == [])
+        #expect(merged([1...100, 101...65535]) == [])
+        #expect(merged([80...80, 8080...8090, 8085...9000]) == [80...80, 8080...9000])
+        #expect(merged([65535...65535, 1...1]) == [1...1, 65535...65535])
+    }
+
+    @Test func chainNamesAreSafeAndDifferent() {
+        #expect(chainNames(["gateway_a b", "gateway_a-b", "gateway_ü"]) == ["gateway_a_b", "gateway_a_b_2", "gateway___"])
+    }
+}

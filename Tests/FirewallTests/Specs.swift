@@ -1,0 +1,62 @@
+import Glibc
+import TransparentSockets
+
+@testable import Firewall
+
+func listening(_ text: String...) -> [ListenAddress] { text.map { ListenAddress(SocketAddress($0)!) } }
+
+func network(_ text: String) -> IPNetwork { try! IPNetwork(parsing: text) }
+
+/// The situations whose rules are kept as text beside the tests.
+enum Situation: String, CaseIterable {
+    case host, gateway, everything, redirect
+
+    var spec: FirewallSpec {
+        switch self {
+        case .host:
+            FirewallSpec(
+                forwarding: false,
+                interceptions: [Interception(name: "tproxy-1081", mode: .tproxy, listen: listening("[::]:1081"), local: true)])
+        case .gateway:
+            FirewallSpec(interceptions: [
+                Interception(name: "lan", mode: .tproxy, listen: listening("[::]:1081"), interfaces: ["eth1"])
+            ])
+        case .everything:
+            FirewallSpec(
+                table: "edge", priority: -140, onDown: .reject, marks: Marks(shift: 20), routeTable: 7102, preference: 1010,
+                interceptions: [
+                    Interception(
+                        name: "lan", mode: .tproxy, listen: listening("0.0.0.0:1081", "[fd00::1]:1081"),
+                        interfaces: ["eth1", "vlan*"],
+                        local: true, ports: [443...443, 8000...8999, 80...80, 8080...9000],
+                        destinations: [network("203.0.113.0/24"), network("198.51.100.7")],
+                        exclude: [network("203.0.113.9"), network("2001:db8::/32")],
+                        clients: [network("10.0.0.0/8"), network("fd00::/8")],
+                        preservesSource: true),
+                    Interception(name: "lan", mode: .tproxy, listen: listening("127.0.0.1:1082"), interfaces: ["*"]),
+                    Interception(name: "old", mode: .redirect, listen: listening("10.0.0.1:1083"), interfaces: ["br0"]),
+                ])
+        case .redirect:
+            FirewallSpec(
+                onDown: .reject,
+                interceptions: [
+                    Interception(
+                        name: "lan", mode: .redirect, listen: listening("[::]:1081"), interfaces: ["eth1"], local: true,
+                        ports: [80...80]),
+                    Interception(name: "lo", mode: .redirect, listen: listening("127.0.0.1:1082", "[::1]:1082"), local: true),
+                ])
+        }
+    }
+}
+
+func contents(of file: String) -> String? {
+    guard let stream = fopen(file, "r") else { return nil }
+    defer { fclose(stream) }
+    var bytes: [UInt8] = []
+    var byte = fgetc(stream)
+    while byte != EOF {
+        bytes.append(UInt8(byte))
+        byte = fgetc(stream)
+    }
+    return String(decoding: bytes, as: UTF8.self)
+}
