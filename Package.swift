@@ -61,5 +61,7 @@ let package = Package(
         .testTarget(name: "TransparentSocketsTests", dependencies: ["TransparentSockets"], swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "TransparentSockets"], swiftSettings: strict),
+        // The executable is named so that it is built: the situations run it as a program.
+        .testTarget(name: "SituationTests", dependencies: ["clearway"], exclude: ["Peers"], swiftSettings: strict),
     ]
 )
