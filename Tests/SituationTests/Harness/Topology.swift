@@ -44,11 +44,13 @@ final class Topology {
     }
 
     private func connect() throws {
+        // A veth whose number equals its other end's number counts as a plain device, and the kernel looks at the carrier of those once a
+        // second only. With numbers of their own the links are up at once.
         try router.ip(
             """
             link set lo up
-            link add lan type veth peer name eth0 netns \(client.name)
-            link add wan type veth peer name eth0 netns \(server.name)
+            link add lan index 11 type veth peer name eth0 index 21 netns \(client.name)
+            link add wan index 12 type veth peer name eth0 index 22 netns \(server.name)
             address add 192.0.2.1/24 dev lan
             address add 2001:db8:1::1/64 dev lan nodad
             address add 198.51.100.1/24 dev wan

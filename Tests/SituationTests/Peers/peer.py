@@ -123,6 +123,20 @@ def op_connect(host, port, timeout=WAIT, **options):
     }
 
 
+def op_occupy(host, port, source, source_port):
+    """Takes the four numbers of a connection on this host, whether or not it ever comes about; `source` need not be an address of ours."""
+    sock = socket.socket(family_of(host), socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if ":" in host:
+        sock.setsockopt(socket.IPPROTO_IPV6, 75, 1)  # IPV6_TRANSPARENT
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, 19, 1)  # IP_TRANSPARENT
+    sock.bind((source, source_port))
+    sock.setblocking(False)
+    sock.connect_ex((host, port))
+    return {"socket": keep(sock)}
+
+
 def op_attempt(host, port, timeout=WAIT, count=1, **options):
     """Connects and waits for the other side to end it, `count` times: how each ended and how many seconds after the first SYN."""
     outcomes, seconds = [], []
@@ -146,11 +160,13 @@ def op_send(socket_, text):
     return {}
 
 
-def op_dribble(socket_, text):
+def op_dribble(socket_, text, pause=0):
     sock = find(socket_)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for byte in text.encode("latin-1"):
         sock.sendall(bytes([byte]))
+        if pause:
+            time.sleep(pause)
     return {}
 
 
