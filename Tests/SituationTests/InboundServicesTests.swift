@@ -8,7 +8,7 @@ extension Situations {
         func connectionsToThisHostGoOnUntouched(variant: Variant) throws {
             try play(variant, start: false) { stage in
                 // In local scope the stage's client is the router itself: here it serves.
-                let caller = try Peer(in: stage.topology.client)
+                let caller = try stage.peer(in: stage.topology.client)
                 let listener = try stage.client.listen(variant.family.wildcard)
                 let old = try caller.connect(variant.family.routerTowardsClient, listener.int("port")).socket
                 let oldServed = try stage.client.accept(listener)

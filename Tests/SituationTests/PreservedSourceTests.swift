@@ -37,7 +37,7 @@ extension Situations {
         func aConnectionInTheWayCostsOnlyThePort(variant: Variant) throws {
             try play(variant) { stage in
                 let listener = try stage.server.listen(variant.family.server)
-                let router = try Peer(in: stage.topology.router)
+                let router = try stage.peer(in: stage.topology.router)
                 try router.perform(
                     "occupy",
                     [
@@ -53,7 +53,7 @@ extension Situations {
         func aListenerInTheWayCostsOnlyThePort(variant: Variant) throws {
             try play(variant) { stage in
                 let listener = try stage.server.listen(variant.family.server)
-                let router = try Peer(in: stage.topology.router)
+                let router = try stage.peer(in: stage.topology.router)
                 _ = try router.listen(variant.family.wildcard, port: 45_678)
                 try Self.expectAnotherPort(stage, listener)
             }

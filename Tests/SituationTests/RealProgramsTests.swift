@@ -91,7 +91,7 @@ extension Situations {
             let scratch = stage.topology.scratch
             let host = stage.variant.family == .v4 ? stage.variant.family.server : "[\(stage.variant.family.server)]"
             let finished = try namespace.finish([
-                "curl", "-gsSf", "--noproxy", "*", "-o", scratch.file("got-#1"), "http://\(host):\(port)/page?[1-10]",
+                "curl", "-sSf", "--noproxy", "*", "-o", scratch.file("got-#1"), "http://\(host):\(port)/page?[1-10]",
             ])
             #expect(finished.succeeded, "\(finished.errors)")
             let expected = try Data(contentsOf: URL(fileURLWithPath: scratch.file("www/page")))

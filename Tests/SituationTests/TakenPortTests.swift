@@ -7,7 +7,7 @@ extension Situations {
         func nothingIsHalfApplied(variant: Variant) throws {
             try play(variant, start: false) { stage in
                 let router = stage.topology.router
-                _ = try Peer(in: router).listen("::", port: 1081)
+                _ = try stage.peer(in: router).listen("::", port: 1081)
                 let before = try HostState(of: router)
 
                 let clearway = try Clearway(in: router, configuration: ClearwayConfiguration(variant))

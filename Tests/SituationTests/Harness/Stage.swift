@@ -13,6 +13,7 @@ final class Stage {
     let client: Peer
     let server: Peer
     private(set) var running: Clearway?
+    private var furtherPeers: [Peer] = []
 
     fileprivate init(_ variant: Variant, configure: ((inout ClearwayConfiguration) -> Void)?, start: Bool) throws {
         self.variant = variant
@@ -48,6 +49,13 @@ final class Stage {
         return clearway
     }
 
+    /// A further peer, which lives as long as the stage.
+    func peer(in namespace: Namespace) throws -> Peer {
+        let peer = try Peer(in: namespace)
+        furtherPeers.append(peer)
+        return peer
+    }
+
     /// Has the access record of the only session, if there is a Clearway to write one.
     func expectEnding(_ ending: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
         guard let running else { return }
@@ -72,7 +80,7 @@ func play(
     sourceLocation: SourceLocation = #_sourceLocation, _ situation: (Stage) throws -> Void
 ) throws {
     let stage = try Stage(variant, configure: configure, start: start)
-    defer { stage.topology.remove() }
+    defer { withExtendedLifetime(stage) { stage.topology.remove() } }
     do {
         try situation(stage)
     } catch {

@@ -84,7 +84,7 @@ struct Variant: CustomTestStringConvertible {
 
     /// Each mover once, each family, mode and scope at least once.
     static let representative = [
-        Variant(mover: .direct), Variant(mover: .copy), Variant(mover: .splice),
+        Variant(mover: .direct), Variant(mover: .direct, family: .v6), Variant(mover: .copy), Variant(mover: .splice),
         Variant(mover: .splice, family: .v6, mode: .redirect), Variant(mover: .copy, family: .v6, scope: .local),
         Variant(mover: .copy, mode: .redirect, scope: .local),
     ]

@@ -18,7 +18,7 @@ import threading
 import time
 
 BLOCK = 1 << 20
-WAIT = 30.0  # seconds that anything may take before it counts as stuck
+WAIT = 15.0  # seconds that anything may take before it counts as stuck
 
 sockets = {}
 lock = threading.Lock()
