@@ -64,7 +64,6 @@ let package = Package(
         .testTarget(
             name: "FirewallTests", dependencies: ["Firewall", "TransparentSockets", "CSockets"], exclude: ["Golden"],
             swiftSettings: strict),
-        .testTarget(
-            name: "SituationTests", exclude: ["Peers"], swiftSettings: strict),
+        .testTarget(name: "SituationTests", dependencies: ["clearway"], exclude: ["Peers"], swiftSettings: strict),
     ]
 )

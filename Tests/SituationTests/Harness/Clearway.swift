@@ -1,0 +1,106 @@
+import Foundation
+
+/// One line of the access log.
+struct AccessRecord {
+    let fields: [String: Any]
+
+    func string(_ name: String) -> String { fields[name] as? String ?? "(no \(name))" }
+    func int(_ name: String) -> Int { (fields[name] as? NSNumber)?.intValue ?? -1 }
+    var ending: String { string("ending") }
+}
+
+/// Where the product is: CLEARWAY_BINARY, or beside the tests in the build directory.
+let clearwayBinary: String = {
+    if let named = ProcessInfo.processInfo.environment["CLEARWAY_BINARY"] { return named }
+    for argument in CommandLine.arguments where argument.contains(".xctest") {
+        let bundle = URL(fileURLWithPath: argument.components(separatedBy: ".xctest")[0] + ".xctest")
+        let beside = bundle.deletingLastPathComponent().appendingPathComponent("clearway").path
+        if FileManager.default.isExecutableFile(atPath: beside) { return beside }
+    }
+    let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+    return package.appendingPathComponent(".build/debug/clearway").path
+}()
+
+/// A running Clearway.
+final class Clearway {
+    let program: Program
+    let configurationFile: String
+    private let logFile: String?
+
+    /// Starts `clearway run` and waits for nothing.
+    ///
+    /// - Parameter wrapper: a program with its arguments that starts it, such as `prlimit --nofile=64:64`.
+    init(
+        in namespace: Namespace, configuration: ClearwayConfiguration, name: String = "clearway", wrapper: [String] = [],
+        environment: [String: String] = [:]
+    ) throws {
+        configurationFile = try namespace.scratch.write(configuration.toml, to: "\(name).toml")
+        logFile = configuration.logFile.isEmpty ? nil : configuration.logFile
+        program = try namespace.start(wrapper + [clearwayBinary, "run", "-c", configurationFile], environment: environment)
+    }
+
+    /// Everything it has logged.
+    var log: String {
+        logFile.flatMap { try? String(contentsOfFile: $0, encoding: .utf8) } ?? program.standardError
+    }
+
+    /// Waits until it carries traffic.
+    func waitUntilReady() throws {
+        try waitUntil("Clearway ready") {
+            if let status = program.poll() { throw SituationError("Clearway ended before it was ready: \(status)\n\(log)") }
+            return log.split(separator: "\n").contains { $0.contains("\"ready\"") }
+        }
+    }
+
+    /// The records of finished sessions so far (`log.format = "json"`).
+    func accessRecords() throws -> [AccessRecord] {
+        // The last line may be half written.
+        try log.split(separator: "\n", omittingEmptySubsequences: false).dropLast().compactMap { line in
+            guard line.first == "{" else { return nil }
+            guard let fields = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else {
+                throw SituationError("not a JSON object: \(line)")
+            }
+            return fields["message"] as? String == "session" ? AccessRecord(fields: fields) : nil
+        }
+    }
+
+    /// Waits for that many finished sessions; the records.
+    @discardableResult
+    func waitForSessions(_ count: Int) throws -> [AccessRecord] {
+        do {
+            return try waitFor("\(count) finished sessions") {
+                let records = try accessRecords()
+                return records.count >= count ? records : nil
+            }
+        } catch {
+            throw SituationError("\(error); the log:\n\(log)")
+        }
+    }
+
+    /// Asks it to stop; its exit status.
+    func stop() throws -> ExitStatus {
+        program.signal(SIGTERM)
+        return try program.waitForExit()
+    }
+
+    /// Resident memory, bytes.
+    var residentMemory: Int {
+        let status = (try? String(contentsOfFile: "/proc/\(program.pid)/status", encoding: .utf8)) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") } ?? ""
+        return (Int(line.filter(\.isNumber)) ?? 0) * 1024
+    }
+
+    /// Open descriptors.
+    var descriptors: Int {
+        ((try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(program.pid)/fd")) ?? []).count
+    }
+
+    /// Seconds of processor time used so far.
+    var processorTime: Double {
+        let stat = (try? String(contentsOfFile: "/proc/\(program.pid)/stat", encoding: .utf8)) ?? ""
+        let fields = stat.components(separatedBy: ") ").last?.split(separator: " ") ?? []
+        guard fields.count > 12, let user = Double(fields[11]), let system = Double(fields[12]) else { return 0 }
+        return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+}

@@ -1,0 +1,57 @@
+/// The configuration of one run, as text: the tests write what a person would write.
+struct ClearwayConfiguration {
+    struct Listener {
+        var name = "test"
+        var mode = Mode.tproxy
+        var listen = "[::]:1081"
+        var scope = Scope.gateway
+        var interfaces = ["lan"]
+        var preserved = PreservedSource.off
+        /// Further keys, one a line.
+        var more = ""
+
+        var toml: String {
+            """
+            [[listener]]
+            name = "\(name)"
+            mode = "\(mode.rawValue)"
+            listen = ["\(listen)"]
+            \(scope == .gateway ? "interfaces = [\(interfaces.map { "\"\($0)\"" }.joined(separator: ", "))]" : "local = true")
+            preserve_source = \(preserved.toml)
+            \(more)
+
+            """
+        }
+    }
+
+    var relay = "adaptive"
+    /// Two, so that what crosses workers is tested whatever machine this runs on.
+    var workers = 2
+    var logFormat = "json"
+    var logFile = ""
+    /// Keys of `[timeouts]`, one a line.
+    var timeouts = ""
+    /// Keys of `[firewall]`, one a line.
+    var firewall = ""
+    var listeners = [Listener()]
+
+    init(_ variant: Variant = Variant()) {
+        relay = variant.mover.rawValue
+        listeners = [Listener(mode: variant.mode, scope: variant.scope, preserved: variant.preserved)]
+    }
+
+    var toml: String {
+        """
+        relay = "\(relay)"
+        workers = \(workers)
+        [log]
+        format = "\(logFormat)"
+        file = "\(logFile)"
+        [timeouts]
+        \(timeouts)
+        [firewall]
+        \(firewall)
+        \(listeners.map(\.toml).joined())
+        """
+    }
+}

@@ -1,0 +1,56 @@
+import Foundation
+
+/// A real sshd on a high port of a namespace, with keys made for the occasion.
+struct SecureShell {
+    private static let port = 2222
+    private let scratch: ScratchDirectory
+
+    init(on namespace: Namespace) throws {
+        scratch = namespace.scratch
+        for key in ["host", "user"] {
+            try namespace.require(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", scratch.file("ssh-\(key)")])
+        }
+        // sshd gives up root in a directory that the distribution makes when its service starts.
+        try FileManager.default.createDirectory(atPath: "/run/sshd", withIntermediateDirectories: true)
+        let configuration = try scratch.write(
+            """
+            Port \(Self.port)
+            HostKey \(scratch.file("ssh-host"))
+            AuthorizedKeysFile \(scratch.file("ssh-user.pub"))
+            PasswordAuthentication no
+            PermitRootLogin yes
+            StrictModes no
+            UsePAM no
+            UseDNS no
+            PidFile none
+            """, to: "sshd.conf")
+        _ = try namespace.start(["/usr/sbin/sshd", "-D", "-e", "-f", configuration])
+        try namespace.waitUntilListening(on: Self.port)
+    }
+
+    /// Logs in and runs `cat` there: what is said comes back.
+    func open(from namespace: Namespace, to address: String) throws -> Session {
+        let input = Pipe()
+        _ = fcntl(input.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
+        let program = try namespace.start(
+            [
+                "ssh", "-T", "-p", "\(Self.port)", "-i", scratch.file("ssh-user"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o",
+                "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-F", "none", "root@\(address)", "cat",
+            ], input: input.fileHandleForReading.fileDescriptor)
+        return Session(program: program, input: input)
+    }
+
+    struct Session {
+        let program: Program
+        let input: Pipe
+
+        /// Sends a line and waits until it has come back.
+        func say(_ line: String) throws {
+            input.fileHandleForWriting.write(Data("\(line)\n".utf8))
+            try waitUntil("\"\(line)\" back over SSH") {
+                guard program.isRunning else { throw SituationError("ssh ended: \(program.standardError)") }
+                return program.standardOutput.contains("\(line)\n")
+            }
+        }
+    }
+}

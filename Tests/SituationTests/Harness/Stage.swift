@@ -1,0 +1,95 @@
+import Foundation
+import Testing
+
+/// Every situation; one at a time, because each measures what the others would disturb.
+@Suite(.serialized)
+struct Situations {}
+
+/// What a situation plays on: the hosts, a peer at each end, and Clearway between them unless the variant is direct.
+final class Stage {
+    let topology: Topology
+    let variant: Variant
+    /// Where the connections are made: the client host, or in local scope the router itself.
+    let client: Peer
+    let server: Peer
+    private(set) var running: Clearway?
+    private var furtherPeers: [Peer] = []
+
+    fileprivate init(_ variant: Variant, configure: ((inout ClearwayConfiguration) -> Void)?, start: Bool) throws {
+        self.variant = variant
+        topology = try Topology()
+        do {
+            client = try Peer(in: variant.scope == .gateway ? topology.client : topology.router)
+            server = try Peer(in: topology.server)
+            if variant.mover != .direct && start { try startClearway(configure ?? { _ in }) }
+        } catch {
+            topology.remove()
+            throw error
+        }
+    }
+
+    /// The Clearway of a variant that has one.
+    var clearway: Clearway {
+        get throws {
+            guard let running else { throw SituationError("no Clearway in the variant \(variant.testDescription)") }
+            return running
+        }
+    }
+
+    /// Starts a Clearway in the router and waits until it carries traffic.
+    @discardableResult
+    func startClearway(
+        name: String = "clearway", wrapper: [String] = [], _ configure: (inout ClearwayConfiguration) -> Void = { _ in }
+    ) throws -> Clearway {
+        var configuration = ClearwayConfiguration(variant)
+        configure(&configuration)
+        let clearway = try Clearway(in: topology.router, configuration: configuration, name: name, wrapper: wrapper)
+        try clearway.waitUntilReady()
+        running = clearway
+        return clearway
+    }
+
+    /// A further peer, which lives as long as the stage.
+    func peer(in namespace: Namespace) throws -> Peer {
+        let peer = try Peer(in: namespace)
+        furtherPeers.append(peer)
+        return peer
+    }
+
+    /// Has the access record of the only session, if there is a Clearway to write one.
+    func expectEnding(_ ending: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        guard let running else { return }
+        let records = try running.waitForSessions(1)
+        #expect(records.map(\.ending) == [ending], sourceLocation: sourceLocation)
+    }
+
+    /// A connection from end to end, with nothing sent yet: the client's socket and the server's.
+    func connected(_ options: [String: Any] = [:]) throws -> (client: Int, server: Int) {
+        let listener = try server.listen(variant.family.server)
+        let socket = try client.connect(variant.family.server, listener.int("port"), options).socket
+        return (socket, try server.accept(listener).socket)
+    }
+}
+
+/// Plays a situation in a variant, and clears the stage whatever happens.
+///
+/// - Parameters:
+///   - start: false when the situation itself says when Clearway starts.
+func play(
+    _ variant: Variant, start: Bool = true, configure: ((inout ClearwayConfiguration) -> Void)? = nil,
+    sourceLocation: SourceLocation = #_sourceLocation, _ situation: (Stage) throws -> Void
+) throws {
+    let stage = try Stage(variant, configure: configure, start: start)
+    defer { withExtendedLifetime(stage) { stage.topology.remove() } }
+    do {
+        try situation(stage)
+    } catch {
+        if let running = stage.running {
+            FileHandle.standardError.write(Data("Clearway's log in \(variant.testDescription):\n\(running.log.suffix(4000))\n".utf8))
+        }
+        throw error
+    }
+    if let status = stage.running?.program.poll(), status != .exited(0), status != .signalled(SIGKILL) {
+        Issue.record("Clearway ended with \(status):\n\(stage.running?.log.suffix(4000) ?? "")", sourceLocation: sourceLocation)
+    }
+}

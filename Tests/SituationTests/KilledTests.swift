@@ -1,0 +1,49 @@
+import Foundation
+import Testing
+
+extension Situations {
+    /// SIGKILL: nobody is left to clean up, and the network works all the same.
+    @Suite struct Killed {
+        @Test(
+            arguments: [
+                Variant(), Variant(mode: .redirect), Variant(family: .v6), Variant(family: .v6, mode: .redirect), Variant(scope: .local),
+                Variant(mode: .redirect, scope: .local),
+            ])
+        func directTrafficFlowsWithinASecond(variant: Variant) throws {
+            try play(variant) { stage in
+                let listener = try stage.server.listen(variant.family.server)
+                try stage.server.perform("serve", ["socket": listener.socket, "manner": "greet"])
+                // The same client ports before and after: what the dead left in the kernel must not be in their way.
+                let churn: [String: Any] = [
+                    "host": variant.family.server, "port": listener.int("port"), "count": 40, "source": variant.source,
+                    "source_ports": [40_001, 40_002, 40_003, 40_004],
+                ]
+                #expect(try stage.client.perform("churn", churn).strings("failures") == [])
+                try stage.clearway.waitForSessions(40)
+
+                try stage.clearway.program.signal(SIGKILL)
+                let killed = now()
+                try waitUntil("no table of ours") { try !stage.topology.router.require(["nft", "list", "tables"]).contains("clearway") }
+                let gone = now() - killed
+                let afterwards = try stage.client.perform("churn", churn)
+                print("killed, \(variant.testDescription): table gone in \(gone) s, slowest connect \(afterwards.double("slowest")) s")
+                #expect(gone < 1)
+                #expect(afterwards.strings("failures") == [])
+                #expect(afterwards.double("slowest") < 1)
+                #expect(try stage.clearway.accessRecords().count == 40)
+            }
+        }
+
+        /// Whoever was being served learns of it, instead of waiting for ever.
+        @Test func openSessionsAreReset() throws {
+            try play(Variant()) { stage in
+                let (client, server) = try stage.connected()
+                try stage.client.send(client, "x")
+                #expect(try stage.server.receive(server, 1) == "x")
+                try stage.clearway.program.end()
+                try stage.client.send(client, "y")
+                #expect(try stage.client.drain(client).end != "timeout")
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+import Testing
+
+extension Situations {
+    /// Two instances on one host, each with its own table, listeners and ports; neither minds the other's coming and going.
+    @Suite struct TwoClearways {
+        @Test(arguments: [Variant(), Variant(mode: .redirect), Variant(scope: .local)])
+        func eachCarriesItsOwn(variant: Variant) throws {
+            try play(variant, start: false) { stage in
+                let before = try HostState(of: stage.topology.router)
+                let first = try stage.startClearway(name: "first") {
+                    $0.listeners[0].more = "ports = [\"7001\"]"
+                }
+                let second = try stage.startClearway(name: "second") {
+                    $0.firewall = "table = \"second\""
+                    $0.listeners[0].listen = "[::]:1082"
+                    $0.listeners[0].more = "ports = [\"7002\"]"
+                }
+                try Self.session(stage, 7001)
+                try Self.session(stage, 7002)
+                try Self.session(stage, 7002)
+                #expect(try first.waitForSessions(1).count == 1)
+                #expect(try second.waitForSessions(2).count == 2)
+
+                #expect(try first.stop() == .exited(0))
+                try Self.session(stage, 7002)
+                #expect(try second.waitForSessions(3).count == 3)
+                try Self.session(stage, 7001)
+
+                #expect(try second.stop() == .exited(0))
+                #expect(try first.accessRecords().count == 1)
+                #expect(try second.accessRecords().count == 3)
+                #expect(try HostState(of: stage.topology.router).differences(from: before) == [])
+            }
+        }
+
+        private static func session(_ stage: Stage, _ port: Int) throws {
+            let listener = try stage.server.listen(stage.variant.family.server, port: port)
+            let client = try stage.client.connect(stage.variant.family.server, port)
+            let server = try stage.server.accept(listener)
+            try stage.client.send(client.socket, "hello")
+            #expect(try stage.server.receive(server.socket, 5) == "hello")
+            try stage.client.shut(client.socket)
+            try stage.server.shut(server.socket)
+            _ = try stage.client.drain(client.socket)
+            try stage.server.close(listener.socket)
+        }
+    }
+}
