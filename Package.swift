@@ -51,7 +51,7 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "clearway",
-            dependencies: ["ClearwayServer", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: ["ClearwayServer", "Firewall", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
         .testTarget(
             name: "DataPlaneTests", dependencies: ["DataPlane", "TransparentSockets", "CSockets"], swiftSettings: strict),

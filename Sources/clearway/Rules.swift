@@ -1,5 +1,6 @@
 public import ArgumentParser
-public import ClearwayServer
+internal import ClearwayServer
+public import Firewall
 
 struct Rules: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -9,7 +10,7 @@ struct Rules: ParsableCommand {
     @OptionGroup var options: ConfigurationOption
 
     @Option(help: "nft, iptables or shell.")
-    var format: RulesFormat = .nft
+    var format: Plan.Format = .nft
 
     func run() {
         do throws(Failure) {
@@ -20,4 +21,4 @@ struct Rules: ParsableCommand {
     }
 }
 
-extension RulesFormat: ExpressibleByArgument {}
+extension Plan.Format: ExpressibleByArgument {}

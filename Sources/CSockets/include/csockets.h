@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -58,7 +59,7 @@ extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 
 // Enumerators and macros that Swift imports as one type here and another there.
 static const int cs_level_socket = SOL_SOCKET, cs_level_ip = IPPROTO_IP, cs_level_ipv6 = IPPROTO_IPV6, cs_level_tcp = IPPROTO_TCP;
-static const int cs_nonblocking = SOCK_NONBLOCK, cs_more = MSG_MORE;
+static const int cs_nonblocking = SOCK_NONBLOCK, cs_more = MSG_MORE, cs_clone_newnet = 0x40000000;
 
 #define CS_RESULT(call)                                                                                                \
     ({                                                                                                                 \
@@ -293,6 +294,13 @@ static inline int cs_effective_capabilities(uint64_t *set) {
 }
 static inline int cs_unshare(int flags) { return CS_RESULT(unshare(flags)); }
 static inline int cs_setns(int fd, int flags) { return CS_RESULT(setns(fd, flags)); }
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
+// The child keeps no descriptor from this number on.
+static inline int cs_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
+    return -posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+// Readable once the process has ended.
+static inline int cs_pidfd_open(pid_t pid) { return CS_RESULT((int)syscall(SYS_pidfd_open, pid, 0)); }
 static inline int64_t cs_thread_id(void) { return syscall(SYS_gettid); }
 static inline void cs_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 static inline int cs_exited(int status) { return WIFEXITED(status); }

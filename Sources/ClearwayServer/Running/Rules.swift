@@ -2,25 +2,121 @@ internal import CSockets
 internal import Configuration
 internal import Firewall
 internal import Logging
+internal import TransparentSockets
 
 /// The kernel's side of interception, for the time that the program runs.
 final class Rules {
-    /// The number on all packets of our own.
-    let mark: UInt32 = 0x100_0000
-    static func checkPermission(_ configuration: Configuration) throws(Failure) {}
-    init(_ configuration: Configuration, ipv6: Bool) throws(Failure) {
-        if configuration.firewall.manage { throw Failure(.unavailable, "firewall.manage = true is not yet supported") }
+    /// CAP_NET_ADMIN, in the numbering of `linux/capability.h`.
+    private static let netAdmin: UInt64 = 1 << 12
+
+    /// The number on all packets of our own; 0 when nothing may or need be marked.
+    let mark: UInt32
+    private let choice: Choice
+    /// Holds the marks against other processes of ours for as long as this one lives.
+    private let reservation: MarkReservation?
+    private var spec: FirewallSpec?
+    private var firewall: OwnedFirewall?
+
+    /// Rules, transparent sockets and marks need CAP_NET_ADMIN; only a redirect with rules by hand can do without.
+    static func checkPermission(_ configuration: Configuration) throws(Failure) {
+        guard configuration.firewall.manage || configuration.listeners.contains(where: { $0.mode == .tproxy }) else { return }
+        guard Self.hasNetAdmin else {
+            throw Failure(.notPermitted, "CAP_NET_ADMIN is missing: run as root, or give the program that capability")
+        }
     }
-    func apply(_ logger: Logger) throws(Failure) {}
-    func replace(with configuration: Configuration, ipv6: Bool, _ logger: Logger) throws(Failure) {}
-    func remove(_ logger: Logger) {}
-    func restore(_ logger: Logger) {}
-    var watched: Int32? { nil }
+
+    private static var hasNetAdmin: Bool {
+        var capabilities: UInt64 = 0
+        return cs_effective_capabilities(&capabilities) == 0 && capabilities & netAdmin != 0
+    }
+
+    /// Chooses marks. Nothing is changed in the kernel yet.
+    init(_ configuration: Configuration) throws(Failure) {
+        guard configuration.firewall.manage else {
+            choice = .fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
+            reservation = nil
+            mark = Self.hasNetAdmin ? choice.marks.own : 0
+            return
+        }
+        do throws(FirewallError) {
+            (choice, reservation) = try MarkReservation.choose(
+                mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
+        } catch {
+            throw Failure(error)
+        }
+        mark = choice.marks.own
+        spec = FirewallSpec(configuration, choice)
+    }
+
+    func apply(_ logger: Logger) throws(Failure) {
+        guard let spec else { return }
+        do throws(FirewallError) {
+            let firewall = try OwnedFirewall.apply(spec)
+            self.firewall = firewall
+            for notice in firewall.notices { logger.notice("\(notice)") }
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    /// Puts the rules of another configuration in place of these. When this throws, these stay.
+    func replace(with configuration: Configuration, _ logger: Logger) throws(Failure) {
+        guard let firewall else { return }
+        let new = FirewallSpec(configuration, choice)
+        guard new != spec else { return }
+        do throws(FirewallError) {
+            try firewall.replace(with: new)
+            spec = new
+            for notice in firewall.notices { logger.notice("\(notice)") }
+        } catch {
+            throw Failure(error)
+        }
+    }
+
+    func remove(_ logger: Logger) {
+        firewall?.remove()
+        firewall = nil
+    }
+
+    /// Readable when the child that owns the rules has died.
+    var watched: Int32? {
+        guard let descriptor = firewall?.childDescriptor, descriptor >= 0 else { return nil }
+        return descriptor
+    }
+
+    /// Somebody killed the child, and the kernel removed the rules with it: they are made anew.
+    func restore(_ logger: Logger) {
+        guard let firewall else { return }
+        logger.error("the process that owns the rules died, and the rules with it: making them anew")
+        do throws(FirewallError) {
+            try firewall.reapply()
+        } catch {
+            logger.critical("the rules are gone and cannot be made anew: nothing is intercepted", metadata: ["reason": "\(error)"])
+        }
+    }
 }
-public enum RulesFormat: String, Sendable, CaseIterable { case nft, iptables, shell }
-public func rules(configurationAt path: String?, _ format: RulesFormat) throws(Failure) -> String { "" }
-public struct Report: Sendable {
-    public var text: String
-    public var code: ExitCode
+
+extension FirewallSpec {
+    init(_ configuration: Configuration, _ choice: Choice) {
+        let firewall = configuration.firewall
+        self.init(
+            table: firewall.table, priority: firewall.priority, onDown: firewall.onDown == .direct ? .direct : .reject,
+            marks: choice.marks, routeTable: choice.routeTable, preference: choice.preference, forwarding: isForwarding(),
+            interceptions: configuration.listeners.map(Interception.init))
+    }
 }
-public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure) -> Report { Report(text: "", code: .good) }
+
+extension Interception {
+    init(_ listener: Listener) {
+        self.init(
+            name: listener.name, mode: listener.mode == .tproxy ? .tproxy : .redirect, listen: listener.listen,
+            interfaces: listener.interfaces, local: listener.local, ports: listener.ports, destinations: listener.destinations,
+            exclude: listener.exclude, clients: listener.clients, preservesSource: listener.preserveSource != .off)
+    }
+}
+
+extension Failure {
+    init(_ error: FirewallError) {
+        self.init(ExitCode(rawValue: error.exitCode) ?? .software, error.description)
+    }
+}

@@ -51,7 +51,7 @@ final class Server {
         }
         self.limits = limits
         try Rules.checkPermission(configuration)
-        rules = try Rules(configuration, ipv6: ipv6)
+        rules = try Rules(configuration)
         let settings = Settings(configuration, limits, workers: count, mark: rules.mark)
         let bound = try bind(plan, except: nil, workers: count, mark: rules.mark, keepAlive: settings.keepAlive)
         listeners = plan
@@ -135,7 +135,7 @@ final class Server {
         let settings = Settings(new, limits, workers: workers.count, mark: rules.mark)
         let bound = try bind(plan, except: listeners, workers: workers.count, mark: rules.mark, keepAlive: settings.keepAlive)
         let log = try new.log.file == configuration.log.file ? nil : LogFile(path: new.log.file)
-        try rules.replace(with: new, ipv6: ipv6, logs.logger)
+        try rules.replace(with: new, logs.logger)
         // From here on nothing can fail.
         let kept = plan.kept(from: listeners)
         for (index, worker) in workers.enumerated() {
