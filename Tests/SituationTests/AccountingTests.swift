@@ -52,7 +52,8 @@ extension Situations {
                 } else {
                     #expect(
                         line.contains(
-                            #/^topic=clearway logged_at=[-0-9]{10}T[:0-9]{8}\.\d{6}Z severity=info utsname=[^ ]+ message="session" /#))
+                            #/^topic=clearway logged_at=[-0-9]{10}T[:0-9]{8}\.\d{6}Z severity=info utsname=[^ ]+ message="session" /#
+                        ))
                 }
             }
         }

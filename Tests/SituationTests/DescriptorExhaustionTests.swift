@@ -21,7 +21,8 @@ extension Situations {
                 let before = clearway.processorTime
                 sleep(1)
                 let spent = clearway.processorTime - before
-                print("flooded, \(variant.testDescription): \(clearway.descriptors) descriptors, \(spent) s of processor time in 1 s")
+                print(
+                    "flooded, \(variant.testDescription): \(clearway.descriptors) descriptors, \(spent) s of processor time in 1 s")
                 #expect(spent < 0.4)
                 #expect(clearway.descriptors <= 64)
                 #expect(clearway.program.isRunning)

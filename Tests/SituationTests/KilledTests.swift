@@ -6,7 +6,8 @@ extension Situations {
     @Suite struct Killed {
         @Test(
             arguments: [
-                Variant(), Variant(mode: .redirect), Variant(family: .v6), Variant(family: .v6, mode: .redirect), Variant(scope: .local),
+                Variant(), Variant(mode: .redirect), Variant(family: .v6), Variant(family: .v6, mode: .redirect),
+                Variant(scope: .local),
                 Variant(mode: .redirect, scope: .local),
             ])
         func directTrafficFlowsWithinASecond(variant: Variant) throws {
@@ -23,10 +24,14 @@ extension Situations {
 
                 try stage.clearway.program.signal(SIGKILL)
                 let killed = now()
-                try waitUntil("no table of ours") { try !stage.topology.router.require(["nft", "list", "tables"]).contains("clearway") }
+                try waitUntil("no table of ours") {
+                    try !stage.topology.router.require(["nft", "list", "tables"]).contains("clearway")
+                }
                 let gone = now() - killed
                 let afterwards = try stage.client.perform("churn", churn)
-                print("killed, \(variant.testDescription): table gone in \(gone) s, slowest connect \(afterwards.double("slowest")) s")
+                print(
+                    "killed, \(variant.testDescription): table gone in \(gone) s, slowest connect \(afterwards.double("slowest")) s"
+                )
                 #expect(gone < 1)
                 #expect(afterwards.strings("failures") == [])
                 #expect(afterwards.double("slowest") < 1)

@@ -4,7 +4,8 @@ import Testing
 extension Situations {
     /// SIGHUP: a good configuration comes into force without hurting anybody; a bad one changes nothing.
     @Suite struct Reload {
-        private static func listener(_ name: String, _ listen: String, ports: String, mode: Mode) -> ClearwayConfiguration.Listener {
+        private static func listener(_ name: String, _ listen: String, ports: String, mode: Mode) -> ClearwayConfiguration.Listener
+        {
             ClearwayConfiguration.Listener(name: name, mode: mode, listen: listen, more: "ports = [\"\(ports)\"]")
         }
 
@@ -36,7 +37,10 @@ extension Situations {
             }
         }
 
-        @Test(arguments: ["unknown_key = 1\n", "workers = \"many\"\n", "[[listener]\n", "[[listener]]\nmode = \"tproxy\"\nlisten = [\"[::]:0\"]\n"])
+        @Test(arguments: [
+            "unknown_key = 1\n", "workers = \"many\"\n", "[[listener]\n",
+            "[[listener]]\nmode = \"tproxy\"\nlisten = [\"[::]:0\"]\n",
+        ])
         func aBadOneIsRefused(text: String) throws {
             let variant = Variant()
             try play(variant) { stage in

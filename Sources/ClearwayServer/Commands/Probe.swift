@@ -25,7 +25,9 @@ final class Probe {
     private static let seconds: Int64 = 3
     /// Addresses of the benchmark networks (RFC 2544, RFC 5180), which nobody routes.
     private static let legs = [
-        Leg(family: "IPv4", host: "198.18.255.1", client: "198.18.255.2", gateway: "198.18.255.5", server: "198.18.255.6", prefix: 30),
+        Leg(
+            family: "IPv4", host: "198.18.255.1", client: "198.18.255.2", gateway: "198.18.255.5", server: "198.18.255.6",
+            prefix: 30),
         Leg(family: "IPv6", host: "2001:2::1", client: "2001:2::2", gateway: "2001:2::5", server: "2001:2::6", prefix: 126),
     ]
     private struct Leg {
@@ -59,9 +61,10 @@ final class Probe {
     func run() throws(Failure) -> [Outcome] {
         try connect()
         let listening = try server.within { () throws(Failure) in
-            NewSocket(try attempt { () throws(SocketError) in
-                try TransparentListener(ListenAddress(Self.any(ipv6, port: Self.port)), ListenerOptions(mode: .redirect))
-            })
+            NewSocket(
+                try attempt { () throws(SocketError) in
+                    try TransparentListener(ListenAddress(Self.any(ipv6, port: Self.port)), ListenerOptions(mode: .redirect))
+                })
         }
         guard let target = listening.take() else { return [] }
         let watcher = ProbeObserver()

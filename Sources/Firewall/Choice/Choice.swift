@@ -33,7 +33,8 @@ public func choices(rules: [ListedRule], foreignTables: Set<UInt32> = [], mark: 
         let others = rules.filter { !$0.isOurs || $0.mask != marks.mask }
         return Choice(
             marks: marks, routeTable: table,
-            preference: freePreference(beside: others.map(\.preference), foreign: foreign.map(\.preference), from: 1000 + 10 * index))
+            preference: freePreference(
+                beside: others.map(\.preference), foreign: foreign.map(\.preference), from: 1000 + 10 * index))
     }
 }
 

@@ -28,7 +28,8 @@ struct Routing {
                 // -force: somebody else may have deleted one in the meantime.
                 _ = try ip.run([family, "-force", "-batch", "-"], input: ours.map { deletion($0) + "\n" }.joined())
             }
-            for table in Set(ours.compactMap(\.table) + [plan.spec.routeTable]) where !listed.contains(where: { $0.table == table && !ours.contains($0) }) {
+            for table in Set(ours.compactMap(\.table) + [plan.spec.routeTable])
+            where !listed.contains(where: { $0.table == table && !ours.contains($0) }) {
                 try removeRoute(family, table)
             }
         }

@@ -37,7 +37,10 @@ public struct Tool: Sendable {
         let outputReader = output.keepReader()
         let errorsReader = errors.keepReader()
         let deadline = cs_monotonic_nanoseconds() + 10_000_000_000
-        var streams = [pollfd(fd: outputReader.raw, events: Int16(POLLIN), revents: 0), pollfd(fd: errorsReader.raw, events: Int16(POLLIN), revents: 0)]
+        var streams = [
+            pollfd(fd: outputReader.raw, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: errorsReader.raw, events: Int16(POLLIN), revents: 0),
+        ]
         var gathered: [[UInt8]] = [[], []]
         var late = false
         while streams.contains(where: { $0.fd >= 0 }) {
@@ -59,7 +62,8 @@ public struct Tool: Sendable {
         let status = reap(pid)
         if late { throw FirewallError(.system, "\(name) did not end within 10 seconds") }
         return Finished(
-            status: status, output: String(decoding: gathered[0], as: UTF8.self), errors: String(decoding: gathered[1], as: UTF8.self))
+            status: status, output: String(decoding: gathered[0], as: UTF8.self),
+            errors: String(decoding: gathered[1], as: UTF8.self))
     }
 
     /// Starts the program in the network namespace of the calling thread, in a process group of its own (Ctrl-C is meant for

@@ -34,7 +34,8 @@ struct SecureShell {
         _ = fcntl(input.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
         let program = try namespace.start(
             [
-                "ssh", "-T", "-p", "\(Self.port)", "-i", scratch.file("ssh-user"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o",
+                "ssh", "-T", "-p", "\(Self.port)", "-i", scratch.file("ssh-user"), "-o", "IdentitiesOnly=yes", "-o",
+                "BatchMode=yes", "-o",
                 "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-F", "none", "root@\(address)", "cat",
             ], input: input.fileHandleForReading.fileDescriptor)
         return Session(program: program, input: input)

@@ -85,7 +85,8 @@ func play(
         try situation(stage)
     } catch {
         if let running = stage.running {
-            FileHandle.standardError.write(Data("Clearway's log in \(variant.testDescription):\n\(running.log.suffix(4000))\n".utf8))
+            FileHandle.standardError.write(
+                Data("Clearway's log in \(variant.testDescription):\n\(running.log.suffix(4000))\n".utf8))
         }
         throw error
     }
