@@ -82,6 +82,7 @@ final class Server {
             logs.flush()
             throw error
         }
+        releaseStartupPages()
         announce()
         AdminLoop(self).run()
         logs.logger.notice("stopped", metadata: totals)
