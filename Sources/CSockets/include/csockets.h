@@ -292,6 +292,12 @@ static inline int cs_effective_capabilities(uint64_t *set) {
     *set = (uint64_t)data[0].effective | (uint64_t)data[1].effective << 32;
     return 0;
 }
+// This thread, and what it starts, may do nothing any more that needs a capability.
+static inline int cs_drop_capabilities(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    struct __user_cap_data_struct data[2] = {{0}};
+    return CS_RESULT((int)syscall(SYS_capset, &header, data));
+}
 static inline int cs_unshare(int flags) { return CS_RESULT(unshare(flags)); }
 static inline int cs_setns(int fd, int flags) { return CS_RESULT(setns(fd, flags)); }
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);

@@ -6,7 +6,7 @@ internal import TransparentSockets
 /// deletes the table.
 final class NftOwner {
     private let table: String
-    private let pid: pid_t
+    let pid: pid_t
     private var input: Int32
     private let output: Descriptor
     private let errors: Descriptor

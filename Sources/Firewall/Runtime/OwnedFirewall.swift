@@ -14,7 +14,7 @@ public final class OwnedFirewall {
 
     private let nft: Tool
     private let routing: Routing
-    private var owner: NftOwner?
+    private(set) var owner: NftOwner?
     private var settings = SavedSettings()
 
     private init(_ plan: Plan, nft: Tool, ip: Tool) {

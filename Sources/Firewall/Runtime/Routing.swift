@@ -55,7 +55,7 @@ struct Routing {
 
     private func failed(_ result: Tool.Finished, _ family: String) -> FirewallError {
         if result.errors.contains("Operation not permitted") { return .noCapability }
-        if result.errors.contains("Network is down") {
+        if result.errors.contains("is not up") || result.errors.contains("Network is down") {
             return FirewallError(.system, "interface lo is down, and intercepted packets go through it: ip link set lo up")
         }
         if result.errors.contains("not supported") {
