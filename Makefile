@@ -62,7 +62,7 @@ bench: deps-bench release
 	Benchmarks/bench.py
 
 format:
-	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests
+	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests Examples
 
 man:
 	mandoc -Tlint -Wwarning docs/*.[1-9]

@@ -127,3 +127,31 @@ stop_clearway() {
     kill -TERM "$clearway_process"
     wait "$clearway_process"
 }
+
+# run HOST COMMAND…: shows the command as typed there, and what it says. HOST "gateway" or "host" is this namespace.
+run() {
+    local where=$1
+    shift
+    case $where in
+    gateway | host)
+        echo "$where# $*"
+        "$@"
+        ;;
+    *)
+        echo "$where\$ $*"
+        at "$where" "$@"
+        ;;
+    esac
+}
+
+# What was seen, without what differs from run to run: times, ports, and sizes that depend on curl's and Python's versions.
+show_sessions() {
+    echo "access log:"
+    grep '"session"' "$scratch/clearway.log" | sed -E \
+        -e 's/^[^ ]+ [^ ]+ clearway //' -e 's/(client|local)="([^"]*):[0-9]+"/\1="\2:PORT"/g' \
+        -e 's/ (up|down)=[0-9]+/ \1=BYTES/g' -e 's/ duration=[0-9.]+/ duration=SECONDS/'
+}
+show_web_log() {
+    echo "the server's log:"
+    grep GET "$scratch/web.log" | sed -E -e 's/^::ffff://' -e 's/ \[[^]]*\]//'
+}
