@@ -19,6 +19,20 @@ public enum KernelFeature: String, Sendable, CaseIterable {
         }
     }
 
+    /// The kernel modules that bring it; `nil` when it is part of nf_tables itself.
+    var modules: String? {
+        switch self {
+        case .owner: nil
+        case .inetTables: "nf_tables"
+        case .tproxyV4, .tproxyV6: "nft_tproxy"
+        case .socketTransparent: "nft_socket"
+        case .fib: "nft_fib_inet"
+        case .rejectInPrerouting: "nft_reject_inet"
+        case .conntrack: "nft_ct"
+        case .nat: "nft_chain_nat nft_redir"
+        }
+    }
+
     private var rule: String {
         switch self {
         case .inetTables, .owner: ""

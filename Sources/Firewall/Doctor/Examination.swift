@@ -1,0 +1,174 @@
+internal import TransparentSockets
+
+/// Judges whether interception will work: a pure function of the plan and of what was gathered.
+public func examine(_ plan: Plan, _ state: SystemState) -> [Finding] {
+    let running =
+        state.heldShifts.contains(plan.spec.marks.shift) && state.ruleset.tables.contains("inet \(plan.spec.table)")
+    return requirements(plan, state) + settings(plan, state) + neighbours(plan, state, running: running)
+        + sockets(plan, state, running: running)
+}
+
+private func requirements(_ plan: Plan, _ state: SystemState) -> [Finding] {
+    var findings: [Finding] = []
+    findings.append(
+        state.capable
+            ? .ok("capability", "CAP_NET_ADMIN is there")
+            : .problem(
+                77, "capability", "CAP_NET_ADMIN is missing: neither rules nor transparent sockets are possible",
+                "sudo setcap cap_net_admin,cap_net_bind_service+ep \"$(command -v clearway)\"   # or run as root"))
+    for program in state.missingPrograms {
+        findings.append(
+            .problem(69, program, "the program is not installed", "apt-get install \(program == "nft" ? "nftables" : "iproute2")"))
+    }
+    for feature in state.missingFeatures {
+        findings.append(
+            .problem(69, "kernel", "the kernel lacks \(feature.option)", feature.modules.map { "modprobe -a \($0)" }))
+    }
+    if state.missingPrograms.isEmpty, state.missingFeatures.isEmpty, state.capable {
+        findings.append(.ok("kernel", "everything these rules use is there"))
+    }
+    if plan.spec.families.ipv6, let reason = state.missingIPv6 {
+        findings.append(.warning("IPv6", "not intercepted: \(reason)", "sysctl -w net.ipv6.conf.all.disable_ipv6=0"))
+    }
+    if state.interfaces["lo"] != true {
+        findings.append(.problem(71, "lo", "interface lo is down, and intercepted packets go through it", "ip link set lo up"))
+    }
+    return findings
+}
+
+private func settings(_ plan: Plan, _ state: SystemState) -> [Finding] {
+    var findings: [Finding] = []
+    let interfaces = unique(plan.spec.interceptions.flatMap(\.interfaces))
+    for interface in interfaces where !interface.hasSuffix("*") {
+        switch state.interfaces[interface] {
+        case nil:
+            findings.append(.warning("interface \(interface)", "does not exist: nothing is intercepted there", "ip link show"))
+        case false: findings.append(.warning("interface \(interface)", "is down", "ip link set \(interface) up"))
+        default: break
+        }
+    }
+    guard !interfaces.isEmpty else { return findings }
+    for (family, name, wanted) in [
+        ("IPv4", "net.ipv4.ip_forward", plan.spec.families.ipv4),
+        ("IPv6", "net.ipv6.conf.all.forwarding", plan.spec.families.ipv6 && state.missingIPv6 == nil),
+    ] where wanted && state.sysctls[name] == "0" {
+        findings.append(
+            .warning(
+                name,
+                "\(family) is not forwarded: intercepted connections work, all other traffic of the clients (UDP, ping) does not",
+                "sysctl -w \(name)=1"))
+    }
+    for name in ["net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"] where state.sysctls[name] == "1" {
+        findings.append(
+            .warning(
+                name, "frames that are only bridged meet the rules too, and tproxy loses them",
+                "sysctl -w \(name)=0   # Docker and Kubernetes set it: ask first whether they need it"))
+    }
+    if !plan.sysctls.isEmpty, !state.writableSysctls, state.sysctls["net.ipv4.tcp_early_demux"] == "1" {
+        findings.append(
+            .warning(
+                "net.ipv4.tcp_early_demux",
+                "is 1 and cannot be changed from here: for a minute after a stop, connections that reuse an address and port may stall",
+                "sysctl -w net.ipv4.tcp_early_demux=0   # outside the container"))
+    }
+    return findings
+}
+
+private func neighbours(_ plan: Plan, _ state: SystemState, running: Bool) -> [Finding] {
+    var findings: [Finding] = []
+    let spec = plan.spec
+    let marks = spec.marks
+    let foreign = state.rules.filter { !$0.isOurs }
+    for rule in foreign where rule.occupiedBits & marks.mask != 0 {
+        findings.append(
+            .warning(
+                "mark", "ip rule \(rule.preference) of somebody else reads mark bits of ours (\(hex(marks.mask)))",
+                "set firewall.mark to a free pair of bits; those in use: ip rule"))
+    }
+    if plan.route != nil, let rule = foreign.first(where: { $0.table == spec.routeTable }) {
+        findings.append(
+            .warning(
+                "route table", "table \(spec.routeTable) is used by ip rule \(rule.preference) of somebody else",
+                "set firewall.route_table to a free number"))
+    }
+    if !plan.rules.isEmpty,
+        let rule = foreign.first(where: { $0.preference > 0 && $0.preference < spec.preference && $0.mark == nil })
+    {
+        findings.append(
+            .warning(
+                "ip rule", "rule \(rule.preference) comes before ours and may take intercepted packets elsewhere",
+                "ip rule show pref \(rule.preference)"))
+    }
+    let leftOvers = state.rules.filter { rule in
+        rule.isOurs && !markShifts.contains { state.heldShifts.contains($0) && Marks(shift: $0).mask == rule.mask }
+    }
+    if !leftOvers.isEmpty {
+        findings.append(
+            .warning(
+                "ip rule",
+                "\(leftOvers.count) rules of a clearway that was killed remain; they do no harm and are reused at the next start",
+                "ip rule flush protocol \(ownProtocol); ip -6 rule flush protocol \(ownProtocol)"))
+    }
+    let taken = "inet \(spec.table)"
+    if !running, state.ruleset.tables.contains(taken) {
+        findings.append(
+            .problem(
+                71, "nft table", "table \(taken) exists and belongs to no running clearway of these marks",
+                "nft delete table \(taken)   # or choose another name with firewall.table"))
+    }
+    for chain in state.ruleset.inputDrops where spec.interceptions.contains(where: { $0.mode == .tproxy || !$0.interfaces.isEmpty })
+    {
+        let accept = "meta mark & \(hex(marks.mask)) != 0 accept"
+        findings.append(
+            .warning(
+                "nft chain \(chain)", "drops by default what comes in, and intercepted packets come in there",
+                "nft insert rule \(chain) \(accept)"))
+    }
+    for chain in state.ruleset.forwardDrops where spec.interceptions.contains(where: { !$0.interfaces.isEmpty }) {
+        findings.append(
+            .warning(
+                "nft chain \(chain)", "drops by default what is forwarded: only intercepted connections of the clients get through",
+                "nft list chain \(chain)"))
+    }
+    for table in unique(state.ruleset.tproxyTables) where table != taken {
+        findings.append(
+            .warning(
+                "nft table \(table)", "has tproxy rules of its own: whichever comes first intercepts", "nft list table \(table)"))
+    }
+    for table in unique(state.ruleset.flowtables) {
+        findings.append(
+            .warning(
+                "nft table \(table)", "has a flowtable: connections already in it pass by all rules", "nft list flowtables"))
+    }
+    return findings
+}
+
+private func sockets(_ plan: Plan, _ state: SystemState, running: Bool) -> [Finding] {
+    var findings: [Finding] = []
+    let wanted = unique(
+        plan.spec.interceptions.flatMap(\.listen).map { SocketAddress($0.value.address.unmapped, port: $0.value.port) })
+    for address in wanted where !running {
+        let blocking = state.listening.first { other in
+            guard other.port == address.port else { return false }
+            let sameFamily = other.address.isIPv6 == address.address.isIPv6
+            let dualStack = [other.address, address.address].contains { $0.isIPv6 && $0.isUnspecified }
+            let anywhere = other.address.isUnspecified || address.address.isUnspecified
+            return other.address == address.address || (anywhere && sameFamily) || dualStack
+        }
+        if let blocking {
+            findings.append(
+                .problem(
+                    71, "listener \(address)", "a program already listens on \(blocking)", "ss -Hltnp 'sport = \(address.port)'"))
+        }
+    }
+    if state.hardLimit < 65_536 {
+        findings.append(
+            .warning(
+                "descriptor limit",
+                "\(state.hardLimit) at most (soft limit \(state.softLimit), raised at start): about \(state.hardLimit / 2) sessions at once",
+                "systemctl edit clearway   # [Service] LimitNOFILE=1048576; in a shell: ulimit -Hn 1048576"))
+    } else {
+        findings.append(.ok("descriptor limit", "\(state.hardLimit) (soft limit \(state.softLimit), raised at start)"))
+    }
+    return findings
+}

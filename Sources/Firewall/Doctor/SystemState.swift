@@ -1,0 +1,106 @@
+internal import CSockets
+internal import Glibc
+public import TransparentSockets
+
+/// What the doctor judges: facts about one network namespace and this process, gathered at one moment.
+public struct SystemState: Sendable {
+    /// Whether this process has CAP_NET_ADMIN.
+    public var capable = true
+    public var missingPrograms: [String] = []
+    /// Empty also when they could not be probed.
+    public var missingFeatures: [KernelFeature] = []
+    /// Why there is no IPv6; `nil`: there is.
+    public var missingIPv6: String?
+    /// Values of settings by their dotted names; those that do not exist are missing.
+    public var sysctls: [String: String] = [:]
+    /// Whether settings can be changed; false in many containers.
+    public var writableSysctls = true
+    /// The rules of both families.
+    public var rules: [ListedRule] = []
+    /// Mark windows that another living process of ours holds.
+    public var heldShifts: Set<Int> = []
+    public var ruleset = ForeignRuleset(parsing: "")
+    /// Listening TCP sockets.
+    public var listening: Set<SocketAddress> = []
+    /// Interfaces, and whether they are up.
+    public var interfaces: [String: Bool] = ["lo": true]
+    /// Descriptors this process may have.
+    public var softLimit: UInt64 = 1 << 20
+    public var hardLimit: UInt64 = 1 << 20
+
+    public init() {}
+
+    /// Looks at the network namespace of the calling thread; changes nothing. What cannot be looked at is left as if good,
+    /// except that its cause is itself a fact here.
+    public static func gather(_ plan: Plan) -> SystemState {
+        var state = SystemState()
+        var capabilities: UInt64 = 0
+        if cs_effective_capabilities(&capabilities) == 0 { state.capable = capabilities & 1 << 12 != 0 }
+        let tools = ["nft", "ip"].map { name in (name, try? Tool.find(name)) }
+        state.missingPrograms = tools.filter { $0.1 == nil }.map(\.0)
+        if let nft = tools[0].1, state.capable {
+            state.missingFeatures = plan.features.filter { (try? KernelFeature.isPresent($0, nft)) == false }
+            if let text = try? nft.run(["-s", "list", "ruleset"]).output { state.ruleset = ForeignRuleset(parsing: text) }
+        }
+        if let ip = tools[1].1 {
+            state.rules = ["-4", "-6"].flatMap { ListedRule.parse((try? ip.run([$0, "-N", "rule", "show"]).output) ?? "") }
+            state.interfaces = interfaceStates((try? ip.run(["-o", "link", "show"]).output) ?? "")
+        }
+        state.missingIPv6 = Firewall.missingIPv6()
+        for name in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.tcp_early_demux"]
+            + ["net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"]
+        {
+            state.sysctls[name] = sysctl(name)
+        }
+        state.writableSysctls = access(sysctlPath("net.ipv4.tcp_early_demux"), W_OK) == 0
+        for shift in markShifts {
+            do throws(FirewallError) {
+                if try MarkReservation(Marks(shift: shift)) == nil { state.heldShifts.insert(shift) }
+            } catch {}
+        }
+        for file in ["tcp", "tcp6"] {
+            state.listening.formUnion(listeningSockets(fileText("/proc/thread-self/net/\(file)") ?? ""))
+        }
+        var limit = rlimit()
+        if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 {
+            (state.softLimit, state.hardLimit) = (UInt64(limit.rlim_cur), UInt64(limit.rlim_max))
+        }
+        return state
+    }
+}
+
+/// `ip -o link show`: names and whether the flag UP is among `<…>`.
+func interfaceStates(_ text: String) -> [String: Bool] {
+    var result: [String: Bool] = [:]
+    for line in text.split(separator: "\n") {
+        let parts = line.split(separator: " ", maxSplits: 3)
+        guard parts.count >= 3, let name = parts[1].split(whereSeparator: { $0 == ":" || $0 == "@" }).first else { continue }
+        result[String(name)] = parts[2].dropFirst().dropLast().split(separator: ",").contains("UP")
+    }
+    return result
+}
+
+/// The listening sockets of `/proc/net/tcp` or `tcp6`, whose addresses are hexadecimal words in the machine's byte order.
+func listeningSockets(_ text: String) -> [SocketAddress] {
+    text.split(separator: "\n").compactMap { line in
+        let fields = line.split(separator: " ")
+        guard fields.count > 3, fields[3] == "0A" else { return nil }
+        let parts = fields[1].split(separator: ":")
+        guard parts.count == 2, let port = UInt16(parts[1], radix: 16), parts[0].utf8.count % 8 == 0 else { return nil }
+        var words: [UInt32] = []
+        var rest = parts[0]
+        while !rest.isEmpty {
+            guard let word = UInt32(rest.prefix(8), radix: 16) else { return nil }
+            words.append(UInt32(bigEndian: word))
+            rest = rest.dropFirst(8)
+        }
+        switch words.count {
+        case 1: return SocketAddress(.v4(IPv4Address(bits: words[0])), port: port)
+        case 4:
+            let high = UInt64(words[0]) << 32 | UInt64(words[1])
+            let low = UInt64(words[2]) << 32 | UInt64(words[3])
+            return SocketAddress(IPAddress.v6(IPv6Address(high: high, low: low)).unmapped, port: port)
+        default: return nil
+        }
+    }
+}
