@@ -2,8 +2,8 @@ internal import TransparentSockets
 
 /// Judges whether interception will work: a pure function of the plan and of what was gathered.
 public func examine(_ plan: Plan, _ state: SystemState) -> [Finding] {
-    let running =
-        state.heldShifts.contains(plan.spec.marks.shift) && state.ruleset.tables.contains("inet \(plan.spec.table)")
+    // Which of the windows the running one chose is its own affair.
+    let running = !state.heldShifts.isEmpty && state.ruleset.tables.contains("inet \(plan.spec.table)")
     return requirements(plan, state) + settings(plan, state) + neighbours(plan, state, running: running)
         + sockets(plan, state, running: running)
 }
@@ -113,7 +113,7 @@ private func neighbours(_ plan: Plan, _ state: SystemState, running: Bool) -> [F
     if !running, state.ruleset.tables.contains(taken) {
         findings.append(
             .problem(
-                71, "nft table", "table \(taken) exists and belongs to no running clearway of these marks",
+                71, "nft table", "table \(taken) exists and belongs to no running clearway",
                 "nft delete table \(taken)   # or choose another name with firewall.table"))
     }
     for chain in state.ruleset.inputDrops where spec.interceptions.contains(where: { $0.mode == .tproxy || !$0.interfaces.isEmpty })
