@@ -31,8 +31,12 @@ import TransparentSockets
             }
             #expect(try namespace.shell("nft list tables").contains("_down") == (situation.spec.onDown == .reject))
             #expect(try namespace.shell("sysctl -n net.ipv4.tcp_early_demux") == (firewall.plan.sysctls.isEmpty ? "1\n" : "0\n"))
+            let inode = try namespace.shell("stat -Lc %i /proc/self/ns/net").dropLast()
+            let saved = "/run/clearway/netns-\(inode).sysctl"
+            #expect((access(saved, F_OK) == 0) == !firewall.plan.sysctls.isEmpty)
             firewall.remove()
             #expect(!firewall.isOwned)
+            #expect(access(saved, F_OK) != 0)
             firewall.remove()
         }
         #expect(try state(namespace) == before)
