@@ -44,6 +44,10 @@ final class Topology {
     }
 
     private func connect() throws {
+        // Until a link-local address has been checked for duplicates nobody asks for neighbours: a second's pause at the first packet.
+        for namespace in [client, router, server] {
+            try namespace.require(["sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"])
+        }
         // A veth whose number equals its other end's number counts as a plain device, and the kernel looks at the carrier of those once a
         // second only. With numbers of their own the links are up at once.
         try router.ip(
