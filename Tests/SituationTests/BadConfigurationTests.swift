@@ -15,23 +15,35 @@ extension Situations {
         static let mistakes = [
             Mistake(testDescription: "syntax error", line: 2, word: "", toml: "workers = 1\nlog = = 2\n"),
             Mistake(testDescription: "unknown key", line: 2, word: "workers", toml: "# a word\nworker = 1\n"),
-            Mistake(testDescription: "unknown key in a table", line: 2, word: "half_close", toml: "[timeouts]\nhalf_closed = \"1s\"\n"),
+            Mistake(
+                testDescription: "unknown key in a table", line: 2, word: "half_close", toml: "[timeouts]\nhalf_closed = \"1s\"\n"),
             Mistake(testDescription: "wrong type", line: 1, word: "workers", toml: "workers = \"two\"\n"),
             Mistake(testDescription: "bad duration", line: 2, word: "idle", toml: "[timeouts]\nidle = \"soon\"\n"),
             Mistake(testDescription: "bad mode", line: 2, word: "tproxy", toml: "[[listener]]\nmode = \"tpoxy\"\n"),
             Mistake(testDescription: "bad network", line: 5, word: "10.0.0.0/33", toml: listener("exclude = [\"10.0.0.0/33\"]")),
-            Mistake(testDescription: "bad address", line: 3, word: "", toml: "[[listener]]\nlocal = true\nlisten = [\"1.2.3.400:1081\"]\n"),
+            Mistake(
+                testDescription: "bad address", line: 3, word: "",
+                toml: "[[listener]]\nlocal = true\nlisten = [\"1.2.3.400:1081\"]\n"),
             Mistake(testDescription: "port 0", line: 3, word: "0", toml: "[[listener]]\nlocal = true\nlisten = [\"[::]:0\"]\n"),
-            Mistake(testDescription: "port 70000", line: 3, word: "70000", toml: "[[listener]]\nlocal = true\nlisten = [\"[::]:70000\"]\n"),
+            Mistake(
+                testDescription: "port 70000", line: 3, word: "70000",
+                toml: "[[listener]]\nlocal = true\nlisten = [\"[::]:70000\"]\n"),
             Mistake(testDescription: "intercepted port 0", line: 5, word: "0", toml: listener("ports = [\"0\"]")),
             Mistake(testDescription: "intercepted port 70000", line: 5, word: "70000", toml: listener("ports = [\"1-70000\"]")),
-            Mistake(testDescription: "duplicate listener", line: 8, word: "1081", toml: listener("") + listener("").replacing("one", with: "two")),
-            Mistake(testDescription: "duplicate name", line: 7, word: "one", toml: listener("") + listener("").replacing("1081", with: "1082")),
+            Mistake(
+                testDescription: "duplicate listener", line: 8, word: "1081",
+                toml: listener("") + listener("").replacing("one", with: "two")),
+            Mistake(
+                testDescription: "duplicate name", line: 7, word: "one",
+                toml: listener("") + listener("").replacing("1081", with: "1082")),
             Mistake(
                 testDescription: "upstreams come later", line: 1, word: "not yet supported",
                 toml: "[[upstream]]\nname = \"dc\"\nurl = \"socks5://10.0.0.1:1080\"\n"),
-            Mistake(testDescription: "rules come later", line: 1, word: "not yet supported", toml: "[[rule]]\naction = \"nowhere\"\n"),
-            Mistake(testDescription: "nothing to preserve", line: 5, word: "preserve_source", toml: listener("preserve_source = \"address\"")),
+            Mistake(
+                testDescription: "rules come later", line: 1, word: "not yet supported", toml: "[[rule]]\naction = \"nowhere\"\n"),
+            Mistake(
+                testDescription: "nothing to preserve", line: 5, word: "preserve_source",
+                toml: listener("preserve_source = \"address\"")),
             Mistake(testDescription: "missing interface", line: 5, word: "eth9", toml: listener("interfaces = [\"eth9\"]")),
         ]
 

@@ -20,7 +20,10 @@ extension Situations {
         @Test func aMissingCapabilityIsNamed() throws {
             try play(Variant(), start: false) { stage in
                 let finished = try stage.topology.router.finish(
-                    ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", clearwayBinary, "doctor", "-c", configuration(stage)])
+                    [
+                        "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", clearwayBinary, "doctor", "-c",
+                        configuration(stage),
+                    ])
                 #expect(finished.status == .exited(77))
                 #expect((finished.output + finished.errors).contains("CAP_NET_ADMIN"))
             }

@@ -51,7 +51,9 @@ extension Situations {
                 for part in parts.dropFirst() {
                     let program = part.prefix { $0 != " " }
                     let rules = part.drop { $0 != "\n" }.dropFirst()
-                    try router.require([String(program), "--noflush", stage.topology.scratch.write("\(rules)\n", to: "rules.\(program)")])
+                    try router.require([
+                        String(program), "--noflush", stage.topology.scratch.write("\(rules)\n", to: "rules.\(program)"),
+                    ])
                 }
                 try expectInterception(stage)
 

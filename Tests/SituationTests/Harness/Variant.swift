@@ -54,7 +54,8 @@ struct Variant: CustomTestStringConvertible {
 
     var testDescription: String {
         mover == .direct
-            ? "direct \(family) \(scope)" : "\(mover) \(family) \(mode) \(scope)\(preserved == .off ? "" : " preserving \(preserved.rawValue)")"
+            ? "direct \(family) \(scope)"
+            : "\(mover) \(family) \(mode) \(scope)\(preserved == .off ? "" : " preserving \(preserved.rawValue)")"
     }
 
     /// The address from which connections are made in this scope.
@@ -66,17 +67,19 @@ struct Variant: CustomTestStringConvertible {
     }
 
     /// Everything crossed with everything; what this host itself sends has its own source already, so there is nothing to preserve.
-    static let every: [Variant] = direct + Mover.proxied.flatMap { mover in
-        Family.allCases.flatMap { family in
-            Mode.allCases.flatMap { mode in
-                Scope.allCases.flatMap { scope in
-                    (scope == .local ? [.off] : PreservedSource.allCases).map {
-                        Variant(mover: mover, family: family, mode: mode, scope: scope, preserved: $0)
+    static let every: [Variant] =
+        direct
+        + Mover.proxied.flatMap { mover in
+            Family.allCases.flatMap { family in
+                Mode.allCases.flatMap { mode in
+                    Scope.allCases.flatMap { scope in
+                        (scope == .local ? [.off] : PreservedSource.allCases).map {
+                            Variant(mover: mover, family: family, mode: mode, scope: scope, preserved: $0)
+                        }
                     }
                 }
             }
         }
-    }
 
     static let direct = Family.allCases.flatMap { family in
         Scope.allCases.map { Variant(mover: .direct, family: family, scope: $0) }
