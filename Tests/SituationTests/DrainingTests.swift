@@ -61,7 +61,7 @@ extension Situations {
 
         @Test(arguments: [Variant(), Variant(mode: .redirect)])
         func theDrainTimeoutCutsWhatIsLeft(variant: Variant) throws {
-            try play(variant, configure: { $0.timeouts = "drain = \"1s\"" }) { stage in
+            try play(variant, configuration: ClearwayConfiguration(variant, timeouts: "drain = \"1s\"")) { stage in
                 let clearway = try stage.clearway
                 let (client, server) = try stage.connected()
                 try stage.client.send(client, "x")

@@ -81,7 +81,9 @@ extension Situations {
         }
 
         private func expectInterception(_ stage: Stage) throws {
-            let clearway = try stage.startClearway { $0.firewall = "manage = false" }
+            var configuration = ClearwayConfiguration(stage.variant)
+            configuration.firewall = "manage = false"
+            let clearway = try stage.startClearway(configuration)
             let listener = try stage.server.listen(stage.variant.family.server)
             let client = try stage.client.connect(stage.variant.family.server, listener.int("port"))
             let server = try stage.server.accept(listener)

@@ -24,7 +24,7 @@ extension Situations {
 
         @Test(arguments: Variant.representative)
         func silenceIsAResetWhenTheTimeIsOver(variant: Variant) throws {
-            try play(variant, configure: { $0.timeouts = "connect = \"1s\"" }) { stage in
+            try play(variant, configuration: ClearwayConfiguration(variant, timeouts: "connect = \"1s\"")) { stage in
                 let direct = variant.mover == .direct
                 var arguments: [String: Any] = ["host": variant.family.blackhole, "port": 80]
                 if direct { arguments["timeout"] = 1 }

@@ -39,7 +39,7 @@ final class Topology {
     }
 
     func remove() {
-        [client, router, server].forEach { $0.remove() }
+        for namespace in [client, router, server] { namespace.remove() }
         scratch.remove()
     }
 
@@ -107,7 +107,7 @@ final class Topology {
             guard name.hasPrefix(prefix), let owner = pid_t(name.dropFirst(prefix.count).prefix { $0 != "-" }), kill(owner, 0) != 0
             else { continue }
             if let left = try? Namespace.finish(["ip", "netns", "pids", name], files: scratch.file("pids")) {
-                left.output.split(separator: "\n").compactMap { pid_t($0) }.forEach { kill($0, SIGKILL) }
+                for process in left.output.split(separator: "\n").compactMap({ pid_t($0) }) { kill(process, SIGKILL) }
             }
             _ = try? Namespace.finish(["ip", "netns", "delete", name], files: scratch.file("delete"))
         }
