@@ -9,11 +9,12 @@ extension Situations {
             try play(Variant(), start: false) { stage in
                 let router = stage.topology.router
                 let before = try HostState(of: router)
+                let links = try router.require(["ip", "-o", "link"])
                 let finished = try router.finish([clearwayBinary, "doctor", "-c", configuration(stage)] + options)
                 #expect(finished.status == .exited(0), "\(finished.output)\(finished.errors)")
                 #expect(!finished.output.isEmpty)
                 #expect(try HostState(of: router).differences(from: before) == [])
-                #expect(try !router.require(["ip", "-o", "link"]).contains("clearway"))
+                #expect(try router.require(["ip", "-o", "link"]) == links)
             }
         }
 
