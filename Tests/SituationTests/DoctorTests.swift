@@ -33,7 +33,7 @@ extension Situations {
         @Test func aMissingProgramIsNamed() throws {
             try play(Variant(), start: false) { stage in
                 let finished = try stage.topology.router.finish(
-                    ["/usr/bin/env", "PATH=/nonexistent", clearwayBinary, "doctor", "-c", configuration(stage)])
+                    withoutNft + [clearwayBinary, "doctor", "-c", configuration(stage)])
                 #expect(finished.status == .exited(69))
                 #expect((finished.output + finished.errors).contains("nftables"))
             }
