@@ -30,7 +30,7 @@ extension Situations {
         @Test(arguments: ["plain", "logfmt"])
         func theTextRecordIsCompleteAndExact(format: String) throws {
             let variant = Variant()
-            try play(variant, configure: { $0.logFormat = format }) { stage in
+            try play(variant, configuration: ClearwayConfiguration(variant, logFormat: format)) { stage in
                 let session = try Self.session(stage)
                 let line = try waitFor("the session's record") {
                     try stage.clearway.log.split(separator: "\n", omittingEmptySubsequences: false).dropLast().first {

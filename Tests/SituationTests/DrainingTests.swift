@@ -32,7 +32,8 @@ extension Situations {
 
                 #expect(try clearway.program.waitForExit() == .exited(0))
                 #expect(try HostState(of: stage.topology.router).differences(from: before) == [])
-                #expect(try clearway.accessRecords().count == 1)
+                let records = try clearway.accessRecords().filter { $0.int("up") == 6 && $0.int("down") == 5 }
+                #expect(records.map(\.ending) == ["client-fin"])
             }
         }
 
@@ -52,13 +53,15 @@ extension Situations {
                 #expect(try clearway.program.waitForExit(limit: 5) == .exited(0))
                 #expect(try HostState(of: stage.topology.router).differences(from: before) == [])
                 #expect(try stage.client.drain(client).end == "ECONNRESET")
-                #expect(try clearway.accessRecords().map(\.ending) == ["proxy-drain"])
+                // Connections that tried whether interception had ended may have been carried before it had.
+                let endings = try clearway.accessRecords().filter { $0.int("up") == 1 }.map(\.ending)
+                #expect(endings == ["proxy-drain"])
             }
         }
 
         @Test(arguments: [Variant(), Variant(mode: .redirect)])
         func theDrainTimeoutCutsWhatIsLeft(variant: Variant) throws {
-            try play(variant, configure: { $0.timeouts = "drain = \"1s\"" }) { stage in
+            try play(variant, configuration: ClearwayConfiguration(variant, timeouts: "drain = \"1s\"")) { stage in
                 let clearway = try stage.clearway
                 let (client, server) = try stage.connected()
                 try stage.client.send(client, "x")
@@ -68,7 +71,8 @@ extension Situations {
                 #expect((0.9..<5).contains(now() - started))
                 #expect(try stage.client.drain(client).end == "ECONNRESET")
                 #expect(try stage.server.drain(server).end == "ECONNRESET")
-                #expect(try clearway.accessRecords().map(\.ending) == ["proxy-drain"])
+                let endings = try clearway.accessRecords().map(\.ending)
+                #expect(endings == ["proxy-drain"])
             }
         }
 

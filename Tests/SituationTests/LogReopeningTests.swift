@@ -8,7 +8,7 @@ extension Situations {
             let scratch = try ScratchDirectory()
             defer { scratch.remove() }
             let file = scratch.file("clearway.log")
-            try play(Variant(), configure: { $0.logFile = file }) { stage in
+            try play(Variant(), configuration: ClearwayConfiguration(logFile: file)) { stage in
                 let clearway = try stage.clearway
                 try Self.session(stage)
                 try clearway.waitForSessions(1)

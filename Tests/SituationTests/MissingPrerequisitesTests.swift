@@ -23,7 +23,7 @@ extension Situations {
                 let router = stage.topology.router
                 let before = try HostState(of: router)
                 let clearway = try Clearway(
-                    in: router, configuration: ClearwayConfiguration(stage.variant), wrapper: ["/usr/bin/env", "PATH=/nonexistent"])
+                    in: router, configuration: ClearwayConfiguration(stage.variant), wrapper: withoutNft)
                 #expect(try clearway.program.waitForExit() == .exited(69))
                 #expect(clearway.log.contains("nftables"))
                 #expect(try HostState(of: router).differences(from: before) == [])

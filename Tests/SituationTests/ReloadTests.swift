@@ -12,7 +12,9 @@ extension Situations {
         @Test(arguments: [Variant(), Variant(mode: .redirect)])
         func aGoodOneComesIntoForce(variant: Variant) throws {
             let first = Self.listener("first", "[::]:1081", ports: "7001", mode: variant.mode)
-            try play(variant, configure: { $0.listeners = [first] }) { stage in
+            var initial = ClearwayConfiguration(variant)
+            initial.listeners = [first]
+            try play(variant, configuration: initial) { stage in
                 let clearway = try stage.clearway
                 let (open, served) = try Self.connected(stage, 7001, seenAs: variant.family.routerTowardsServer)
                 try Self.expectEcho(stage, open, served)

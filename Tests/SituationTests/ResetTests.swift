@@ -10,7 +10,8 @@ extension Situations {
                 try stage.client.send(client, "x")
                 #expect(try stage.server.receive(server, 1) == "x")
                 try stage.client.reset(client)
-                #expect(try stage.server.drain(server).end == "ECONNRESET")
+                let end = try stage.server.drain(server).end
+                #expect(end == "ECONNRESET")
                 try stage.expectEnding("client-reset")
             }
         }
@@ -22,7 +23,8 @@ extension Situations {
                 try stage.server.send(server, "x")
                 #expect(try stage.client.receive(client, 1) == "x")
                 try stage.server.reset(server)
-                #expect(try stage.client.drain(client).end == "ECONNRESET")
+                let end = try stage.client.drain(client).end
+                #expect(end == "ECONNRESET")
                 try stage.expectEnding("upstream-reset")
             }
         }
@@ -34,7 +36,8 @@ extension Situations {
                 let sending = try stage.server.begin("pour", ["socket": server, "bytes": 1 << 34])
                 #expect(try stage.client.drain(client, limit: 20_000_000).end == "limit")
                 try stage.client.reset(client)
-                #expect(try stage.server.answer(to: sending).end == "ECONNRESET")
+                let end = try stage.server.answer(to: sending).end
+                #expect(end == "ECONNRESET")
                 try stage.expectEnding("client-reset")
             }
         }
@@ -46,7 +49,8 @@ extension Situations {
                 let sending = try stage.client.begin("pour", ["socket": client, "bytes": 1 << 34])
                 #expect(try stage.server.drain(server, limit: 20_000_000).end == "limit")
                 try stage.server.reset(server)
-                #expect(try stage.client.answer(to: sending).end == "ECONNRESET")
+                let end = try stage.client.answer(to: sending).end
+                #expect(end == "ECONNRESET")
                 try stage.expectEnding("upstream-reset")
             }
         }
@@ -58,7 +62,8 @@ extension Situations {
                 let reading = try stage.client.begin("drain", ["socket": client])
                 #expect(try stage.server.perform("pour", ["socket": server, "bytes": 20_000_000]).end == "done")
                 try stage.server.reset(server)
-                #expect(try stage.client.answer(to: reading).end == "ECONNRESET")
+                let end = try stage.client.answer(to: reading).end
+                #expect(end == "ECONNRESET")
                 try stage.expectEnding("upstream-reset")
             }
         }

@@ -4,7 +4,8 @@ extension Situations {
     /// The server pours and the client does not read: the bytes wait at the server, and not in Clearway.
     @Suite struct SlowReader {
         private static let sessions = 50
-        private static let memoryBound = 2_000_000
+        /// What a session may hold at most of what it could not hand on.
+        private static let memoryBound = sessions * 65_536
 
         @Test(arguments: Variant.movers)
         func memoryStaysBoundedAndNothingIsLost(variant: Variant) throws {

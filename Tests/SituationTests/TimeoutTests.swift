@@ -5,7 +5,7 @@ extension Situations {
     @Suite struct Timeouts {
         @Test(arguments: Variant.proxied)
         func anIdleSessionEnds(variant: Variant) throws {
-            try play(variant, configure: { $0.timeouts = "idle = \"1s\"" }) { stage in
+            try play(variant, configuration: ClearwayConfiguration(variant, timeouts: "idle = \"1s\"")) { stage in
                 let (client, server) = try stage.connected()
                 try stage.client.send(client, "x")
                 #expect(try stage.server.receive(server, 1) == "x")
@@ -19,7 +19,7 @@ extension Situations {
 
         @Test(arguments: Variant.proxied)
         func aHalfClosedSessionEnds(variant: Variant) throws {
-            try play(variant, configure: { $0.timeouts = "half_close = \"1s\"" }) { stage in
+            try play(variant, configuration: ClearwayConfiguration(variant, timeouts: "half_close = \"1s\"")) { stage in
                 let (client, server) = try stage.connected()
                 try stage.client.shut(client)
                 #expect(try stage.server.drain(server).end == "fin")
@@ -33,7 +33,7 @@ extension Situations {
         /// Three seconds of one byte now and then outlast an idle timeout of one.
         @Test(arguments: Variant.proxied)
         func everyByteStartsTheIdleTimeoutAnew(variant: Variant) throws {
-            try play(variant, configure: { $0.timeouts = "idle = \"1500ms\"" }) { stage in
+            try play(variant, configuration: ClearwayConfiguration(variant, timeouts: "idle = \"1500ms\"")) { stage in
                 let (client, server) = try stage.connected()
                 let arriving = try stage.server.begin("receive", ["socket": server, "bytes": 6])
                 try stage.client.perform("dribble", ["socket": client, "text": "abcdef", "pause": 0.6])

@@ -7,14 +7,14 @@ extension Situations {
         func eachCarriesItsOwn(variant: Variant) throws {
             try play(variant, start: false) { stage in
                 let before = try HostState(of: stage.topology.router)
-                let first = try stage.startClearway(name: "first") {
-                    $0.listeners[0].more = "ports = [\"7001\"]"
-                }
-                let second = try stage.startClearway(name: "second") {
-                    $0.firewall = "table = \"second\""
-                    $0.listeners[0].listen = "[::]:1082"
-                    $0.listeners[0].more = "ports = [\"7002\"]"
-                }
+                var one = ClearwayConfiguration(variant)
+                one.listeners[0].more = "ports = [\"7001\"]"
+                var two = ClearwayConfiguration(variant)
+                two.firewall = "table = \"second\""
+                two.listeners[0].listen = "[::]:1082"
+                two.listeners[0].more = "ports = [\"7002\"]"
+                let first = try stage.startClearway(one, name: "first")
+                let second = try stage.startClearway(two, name: "second")
                 try Self.session(stage, 7001)
                 try Self.session(stage, 7002)
                 try Self.session(stage, 7002)

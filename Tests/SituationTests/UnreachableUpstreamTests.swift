@@ -24,7 +24,7 @@ extension Situations {
 
         @Test(arguments: Variant.representative)
         func silenceIsAResetWhenTheTimeIsOver(variant: Variant) throws {
-            try play(variant, configure: { $0.timeouts = "connect = \"1s\"" }) { stage in
+            try play(variant, configuration: ClearwayConfiguration(variant, timeouts: "connect = \"1s\"")) { stage in
                 let direct = variant.mover == .direct
                 var arguments: [String: Any] = ["host": variant.family.blackhole, "port": 80]
                 if direct { arguments["timeout"] = 1 }
@@ -39,7 +39,8 @@ extension Situations {
             let answer = try stage.client.perform("attempt", ["host": stage.variant.family.unreachable, "port": 80])
             let expected = stage.variant.mover == .direct ? ["EHOSTUNREACH", "ENETUNREACH"] : ["ECONNRESET"]
             #expect(expected.contains(answer.strings("outcomes")[0]))
-            #expect(answer.doubles("seconds")[0] < 1)
+            // Over IPv6 the kernel itself, with no proxy, takes the message only at its second SYN, a second later.
+            #expect(answer.doubles("seconds")[0] < (stage.variant.family == .v4 ? 1 : 4))
             try stage.expectEnding("upstream-unreachable")
         }
     }

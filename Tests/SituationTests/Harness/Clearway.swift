@@ -22,6 +22,9 @@ let clearwayBinary: String = {
     return package.appendingPathComponent(".build/debug/clearway").path
 }()
 
+/// Starts what follows on a host that has no `nft`: in the mounts of its own that `ip netns exec` gives it, the program cannot be executed.
+let withoutNft = ["sh", "-c", #"mount --bind /dev/null "$(readlink -f "$(command -v nft)")" && exec "$@""#, "sh"]
+
 /// A running Clearway.
 final class Clearway {
     let program: Program

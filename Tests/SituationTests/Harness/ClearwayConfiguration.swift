@@ -27,16 +27,19 @@ struct ClearwayConfiguration {
     var relay = "adaptive"
     /// Two, so that what crosses workers is tested whatever machine this runs on.
     var workers = 2
-    var logFormat = "json"
-    var logFile = ""
+    var logFormat: String
+    var logFile: String
     /// Keys of `[timeouts]`, one a line.
-    var timeouts = ""
+    var timeouts: String
     /// Keys of `[firewall]`, one a line.
     var firewall = ""
     var listeners = [Listener()]
 
-    init(_ variant: Variant = Variant()) {
+    init(_ variant: Variant = Variant(), timeouts: String = "", logFormat: String = "json", logFile: String = "") {
         relay = variant.mover.rawValue
+        self.timeouts = timeouts
+        self.logFormat = logFormat
+        self.logFile = logFile
         listeners = [Listener(mode: variant.mode, scope: variant.scope, preserved: variant.preserved)]
     }
 

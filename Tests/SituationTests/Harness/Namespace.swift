@@ -77,7 +77,7 @@ final class Namespace {
     }
 
     func remove() {
-        started.forEach { $0.end() }
+        for program in started { program.end() }
         _ = try? Namespace.finish(["ip", "netns", "delete", name], files: scratch.file("netns-delete"))
     }
 

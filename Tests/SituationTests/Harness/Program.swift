@@ -78,7 +78,7 @@ final class Program {
         let merged = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
         var argumentPointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         var environmentPointers: [UnsafeMutablePointer<CChar>?] = merged.map { strdup("\($0)=\($1)") } + [nil]
-        defer { (argumentPointers + environmentPointers).forEach { free($0) } }
+        defer { for pointer in argumentPointers + environmentPointers { free(pointer) } }
         var child: pid_t = 0
         let code = posix_spawnp(&child, arguments[0], &actions, &attributes, &argumentPointers, &environmentPointers)
         guard code == 0 else { throw SituationError("cannot start \(arguments[0]): \(String(cString: strerror(code)))") }

@@ -4,9 +4,15 @@ import Foundation
 struct SecureShell {
     private static let port = 2222
     private let scratch: ScratchDirectory
+    private let user: String
+
+    /// In a user namespace that knows root alone sshd cannot become anybody. There it runs as an ordinary user, in a namespace further in.
+    private static let onlyRootExists =
+        (try? String(contentsOfFile: "/proc/self/uid_map", encoding: .utf8))?.split(whereSeparator: \.isWhitespace).last == "1"
 
     init(on namespace: Namespace) throws {
         scratch = namespace.scratch
+        user = Self.onlyRootExists ? "guest" : "root"
         for key in ["host", "user"] {
             try namespace.require(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", scratch.file("ssh-\(key)")])
         }
@@ -24,7 +30,13 @@ struct SecureShell {
             UseDNS no
             PidFile none
             """, to: "sshd.conf")
-        _ = try namespace.start(["/usr/sbin/sshd", "-D", "-e", "-f", configuration])
+        var wrapper: [String] = []
+        if Self.onlyRootExists {
+            let accounts = try scratch.write("guest:x:1000:1000::\(scratch.path):/bin/sh\n", to: "passwd", mode: 0o644)
+            let enter = #"mount --bind "$0" /etc/passwd && exec unshare --user --map-user=1000 --map-group=1000 "$@""#
+            wrapper = ["sh", "-c", enter, accounts]
+        }
+        _ = try namespace.start(wrapper + ["/usr/sbin/sshd", "-D", "-e", "-f", configuration])
         try namespace.waitUntilListening(on: Self.port)
     }
 
@@ -36,7 +48,7 @@ struct SecureShell {
             [
                 "ssh", "-T", "-p", "\(Self.port)", "-i", scratch.file("ssh-user"), "-o", "IdentitiesOnly=yes", "-o",
                 "BatchMode=yes", "-o",
-                "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-F", "none", "root@\(address)", "cat",
+                "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-F", "none", "\(user)@\(address)", "cat",
             ], input: input.fileHandleForReading.fileDescriptor)
         return Session(program: program, input: input)
     }

@@ -15,13 +15,13 @@ final class Stage {
     private(set) var running: Clearway?
     private var furtherPeers: [Peer] = []
 
-    fileprivate init(_ variant: Variant, configure: ((inout ClearwayConfiguration) -> Void)?, start: Bool) throws {
+    fileprivate init(_ variant: Variant, configuration: ClearwayConfiguration?, start: Bool) throws {
         self.variant = variant
         topology = try Topology()
         do {
             client = try Peer(in: variant.scope == .gateway ? topology.client : topology.router)
             server = try Peer(in: topology.server)
-            if variant.mover != .direct && start { try startClearway(configure ?? { _ in }) }
+            if variant.mover != .direct && start { try startClearway(configuration ?? ClearwayConfiguration(variant)) }
         } catch {
             topology.remove()
             throw error
@@ -39,11 +39,10 @@ final class Stage {
     /// Starts a Clearway in the router and waits until it carries traffic.
     @discardableResult
     func startClearway(
-        name: String = "clearway", wrapper: [String] = [], _ configure: (inout ClearwayConfiguration) -> Void = { _ in }
+        _ configuration: ClearwayConfiguration? = nil, name: String = "clearway", wrapper: [String] = []
     ) throws -> Clearway {
-        var configuration = ClearwayConfiguration(variant)
-        configure(&configuration)
-        let clearway = try Clearway(in: topology.router, configuration: configuration, name: name, wrapper: wrapper)
+        let clearway = try Clearway(
+            in: topology.router, configuration: configuration ?? ClearwayConfiguration(variant), name: name, wrapper: wrapper)
         try clearway.waitUntilReady()
         running = clearway
         return clearway
@@ -76,10 +75,10 @@ final class Stage {
 /// - Parameters:
 ///   - start: false when the situation itself says when Clearway starts.
 func play(
-    _ variant: Variant, start: Bool = true, configure: ((inout ClearwayConfiguration) -> Void)? = nil,
+    _ variant: Variant, start: Bool = true, configuration: ClearwayConfiguration? = nil,
     sourceLocation: SourceLocation = #_sourceLocation, _ situation: (Stage) throws -> Void
 ) throws {
-    let stage = try Stage(variant, configure: configure, start: start)
+    let stage = try Stage(variant, configuration: configuration, start: start)
     defer { withExtendedLifetime(stage) { stage.topology.remove() } }
     do {
         try situation(stage)

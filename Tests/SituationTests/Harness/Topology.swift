@@ -39,11 +39,15 @@ final class Topology {
     }
 
     func remove() {
-        [client, router, server].forEach { $0.remove() }
+        for namespace in [client, router, server] { namespace.remove() }
         scratch.remove()
     }
 
     private func connect() throws {
+        // Until a link-local address has been checked for duplicates nobody asks for neighbours: a second's pause at the first packet.
+        for namespace in [client, router, server] {
+            try namespace.require(["sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"])
+        }
         // A veth whose number equals its other end's number counts as a plain device, and the kernel looks at the carrier of those once a
         // second only. With numbers of their own the links are up at once.
         try router.ip(
@@ -103,7 +107,7 @@ final class Topology {
             guard name.hasPrefix(prefix), let owner = pid_t(name.dropFirst(prefix.count).prefix { $0 != "-" }), kill(owner, 0) != 0
             else { continue }
             if let left = try? Namespace.finish(["ip", "netns", "pids", name], files: scratch.file("pids")) {
-                left.output.split(separator: "\n").compactMap { pid_t($0) }.forEach { kill($0, SIGKILL) }
+                for process in left.output.split(separator: "\n").compactMap({ pid_t($0) }) { kill(process, SIGKILL) }
             }
             _ = try? Namespace.finish(["ip", "netns", "delete", name], files: scratch.file("delete"))
         }

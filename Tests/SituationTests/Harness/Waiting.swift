@@ -17,7 +17,7 @@ func now() -> Double {
 }
 
 /// Nothing in these tests may take longer: a limit for stuck programs, not a measure of speed.
-let generousLimit = 30.0
+let generousLimit = 20.0
 
 /// Asks again and again until `condition` gives a value; throws after `limit` seconds.
 ///
