@@ -157,11 +157,6 @@ extension Section {
                 "this listener intercepts nothing: set interfaces = [\"…\"] for what arrives there, or local = true for this host's own"
             )
         }
-        if let node = entries["preserve_source"], listener.preserveSource != .off, listener.local, !isGateway {
-            collector.error(
-                at: node.valueOffset,
-                "preserve_source: the source of this host's own connections is this host already; set interfaces or remove it")
-        }
     }
 
     /// Two listeners on one address would share its connections at random.

@@ -20,6 +20,7 @@ public final class Worker: @unchecked Sendable {
     /// Sessions ended since the start.
     private(set) var ended: UInt64 = 0
     private var isDraining = false
+    private var isDrained = false
 
     /// What other threads may read of this worker.
     public let counters = Counters()
@@ -99,7 +100,6 @@ public final class Worker: @unchecked Sendable {
             isDraining = true
             for listener in listeners { stopListener(listener) }
             listeners = []
-            if active == 0 { observer.drained() }
         }
     }
 
@@ -131,7 +131,6 @@ public final class Worker: @unchecked Sendable {
         counters.up.wrappingAdd(record.up, ordering: .relaxed)
         counters.down.wrappingAdd(record.down, ordering: .relaxed)
         observer.sessionEnded(record)
-        if isDraining, active == 0 { observer.drained() }
     }
 
     func listenerPaused() {
@@ -149,6 +148,11 @@ public final class Worker: @unchecked Sendable {
     private func endTurn() {
         if pausedListeners > 0 { resumeListeners() }
         observer.turnEnded()
+        // Only now: whoever waits for this must find every record handed over.
+        if isDraining, active == 0, !isDrained {
+            isDrained = true
+            observer.drained()
+        }
     }
 
     private func resumeListeners() {

@@ -41,9 +41,6 @@ extension Situations {
                 toml: "[[upstream]]\nname = \"dc\"\nurl = \"socks5://10.0.0.1:1080\"\n"),
             Mistake(
                 testDescription: "rules come later", line: 1, word: "not yet supported", toml: "[[rule]]\naction = \"nowhere\"\n"),
-            Mistake(
-                testDescription: "nothing to preserve", line: 5, word: "preserve_source",
-                toml: listener("preserve_source = \"address\"")),
             Mistake(testDescription: "missing interface", line: 5, word: "eth9", toml: listener("interfaces = [\"eth9\"]")),
         ]
 

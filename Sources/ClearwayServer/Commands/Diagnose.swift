@@ -1,5 +1,44 @@
+internal import Configuration
+internal import Firewall
+
+/// What the doctor found, for people, and the exit status of the gravest finding.
 public struct Report: Sendable {
     public var text: String
     public var code: ExitCode
 }
-public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure) -> Report { Report(text: "", code: .good) }
+
+/// Says whether interception will work here, and if not, why, each finding with the command that mends it.
+///
+/// - Parameter probe: also send real traffic through this host, from a scratch client namespace to a scratch server one.
+public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure) -> Report {
+    let configuration = try loadConfiguration(path)
+    let choice = Choice.fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
+    let plan: Plan
+    do throws(PlanError) {
+        plan = try Plan(FirewallSpec(configuration, choice))
+    } catch {
+        throw Failure(.configuration, error.description)
+    }
+    let findings = examine(plan, SystemState.gather(plan))
+    var lines: [String] = []
+    for finding in findings {
+        let word =
+            switch finding.severity {
+            case .ok: "ok"
+            case .warning: "warning"
+            case .problem: "problem"
+            }
+        lines.append("\(word): \(finding.subject): \(finding.message)")
+        if let remedy = finding.remedy { lines.append("    mend: \(remedy)") }
+    }
+    var code = ExitCode(rawValue: findings.map(\.exitCode).max() ?? 0) ?? .software
+    if probe, code == .good {
+        for outcome in try Probe(ipv6: hasIPv6()).run() {
+            lines.append("\(outcome.carried ? "ok" : "problem"): probe \(outcome.family): \(outcome.message)")
+            if !outcome.carried { code = .systemError }
+        }
+    } else if probe {
+        lines.append("problem: probe: not sent: mend the above first")
+    }
+    return Report(text: lines.joined(separator: "\n") + "\n", code: code)
+}

@@ -73,7 +73,16 @@ final class Rules {
         }
     }
 
-    func remove(_ logger: Logger) {
+    /// New connections take the direct way from now on; the open sessions keep the rules they live by.
+    func drain(_ logger: Logger) {
+        do throws(FirewallError) {
+            try firewall?.drain()
+        } catch {
+            logger.error("new connections are refused until the stop is complete", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    func remove() {
         firewall?.remove()
         firewall = nil
     }

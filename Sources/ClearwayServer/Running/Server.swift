@@ -85,6 +85,7 @@ final class Server {
         releaseStartupPages()
         announce()
         AdminLoop(self).run()
+        rules.remove()
         logs.logger.notice("stopped", metadata: totals)
         logs.flush()
     }
@@ -148,10 +149,10 @@ final class Server {
         configuration = new
     }
 
-    /// SIGTERM, SIGINT: the rules go first, so that new connections take the direct way while the open ones finish.
+    /// SIGTERM, SIGINT: interception goes first, so that new connections take the direct way while the open ones finish.
     func startDraining() {
         manager.stopping("draining")
-        rules.remove(logs.logger)
+        rules.drain(logs.logger)
         logs.logger.notice("draining", metadata: ["sessions": .stringConvertible(openSessions)])
         for worker in workers { worker.drain() }
     }

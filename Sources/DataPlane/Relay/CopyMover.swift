@@ -14,6 +14,7 @@ extension Direction {
             let flushed = flushRest(to: sink)
             guard flushed == .finished else { return flushed }
         }
+        if failure != 0 { return .sourceFailed(failure) }
         while isReadable, !hasEnded {
             guard spent < Resources.budget else { return .budgetUsed }
             let count = cs_receive(source, resources.buffer, Resources.bufferSize)
@@ -40,6 +41,7 @@ extension Direction {
                 keep(UnsafeRawBufferPointer(start: resources.buffer + sent, count: length - sent))
                 return .waiting
             }
+            if failure != 0 { return .sourceFailed(failure) }
             streak = isShort ? 0 : min(streak + 1, .max - 1)
             if streak >= Self.fullReadsBeforeSplice, resources.mode == .adaptive, !hasEnded {
                 splices = true
@@ -54,7 +56,8 @@ extension Direction {
     private mutating func readToEnd(_ source: Int32, _ buffer: UnsafeMutableRawPointer, after count: Int) -> Int {
         let more = cs_receive(source, buffer + count, Resources.bufferSize - count)
         if more == 0 { hasEnded = true }
-        // A failure shows again at the next read, after what was read before it has been handed on.
+        // The kernel tells a failure once. It is kept until what was read before it has been handed on.
+        if more < 0, more != -Int(EAGAIN), more != -Int(EINTR) { failure = Int32(more) }
         return max(more, 0)
     }
 

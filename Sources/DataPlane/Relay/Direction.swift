@@ -20,6 +20,9 @@ struct Direction {
     /// ... and everything before it was handed on, and the end too.
     var isFinished = false
 
+    /// How reading failed, a negated errno, while bytes read before it are still to be handed on; else 0.
+    var failure: Int32 = 0
+
     var splices = false
     /// Reads in a row that filled the buffer, or looks in a row that found little to splice.
     var streak: UInt8 = 0

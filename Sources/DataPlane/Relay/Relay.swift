@@ -79,6 +79,13 @@ struct Relay {
     /// Draws the conclusions from what both directions came to.
     @inline(__always)
     private mutating func settle(_ upMoved: Moved, _ downMoved: Moved, now: UInt64) -> Ending? {
+        // A broken connection comes first: the direction that met it took the socket's error, and to the other one the same
+        // break looks like an orderly end.
+        switch (upMoved, downMoved) {
+        case (.sourceFailed(let error), _), (_, .sinkFailed(let error)): return Self.ending(.client, -error)
+        case (.sinkFailed(let error), _), (_, .sourceFailed(let error)): return Self.ending(.upstream, -error)
+        default: break
+        }
         if endedFirst == nil, up.hasEnded || down.hasEnded {
             endedFirst = up.hasEnded ? .clientFIN : .upstreamFIN
             lastActivity = now
@@ -89,11 +96,7 @@ struct Relay {
         guard !(up.isFinished && down.isFinished) else { return endedFirst }
         if upMoved == .finished { _ = cs_shutdown(upstream, Int32(SHUT_WR)) }
         if downMoved == .finished { _ = cs_shutdown(client, Int32(SHUT_WR)) }
-        switch (upMoved, downMoved) {
-        case (.sourceFailed(let error), _), (_, .sinkFailed(let error)): return Self.ending(.client, -error)
-        case (.sinkFailed(let error), _), (_, .sourceFailed(let error)): return Self.ending(.upstream, -error)
-        default: return nil
-        }
+        return nil
     }
 
     private static func ending(_ side: Side, _ error: Int32) -> Ending {

@@ -102,6 +102,8 @@ public struct FirewallSpec: Hashable, Sendable {
     /// Whether this host forwards packets in either family.
     public var forwarding: Bool
     public var interceptions: [Interception]
+    /// No new connection is intercepted; those that are carried go on.
+    public var isDraining = false
 
     public init(
         table: String = "clearway", priority: Int = -150, onDown: OnDown = .direct, marks: Marks = Marks(shift: 24),

@@ -18,6 +18,7 @@ extension Plan {
         let redirect = spec.interceptions.filter { $0.mode == .redirect }
         if !tproxy.isEmpty || spec.divertsGateway { filterPrerouting(tproxy, &text) }
         if spec.interceptsLocally { filterOutput(tproxy.filter(\.local), &text) }
+        if redirect.contains(where: \.preservesSource) { untracked(&text) }
         if redirect.contains(where: { !$0.interfaces.isEmpty }) { natPrerouting(redirect, &text) }
         if redirect.contains(where: \.local) { natOutput(redirect.filter(\.local), &text) }
         text.close()
@@ -26,7 +27,7 @@ extension Plan {
 
     /// The table that refuses new connections when nobody takes them; `nil` under `on_down = "direct"`.
     public var downTableText: String? {
-        guard spec.onDown == .reject else { return nil }
+        guard spec.onDown == .reject, !spec.isDraining else { return nil }
         var text = NftText()
         text.open("table inet \(spec.downTable)")
         for mode in [InterceptionMode.tproxy, .redirect] {
@@ -71,14 +72,11 @@ extension Plan {
         text.line("type filter hook prerouting priority \(spec.priority); policy accept;")
         text.line("meta l4proto != tcp accept")
         if spec.divertsGateway {
-            // A listener on a wildcard address is "found" for any packet to its port, also one on its way to another host.
-            text.line("iifname != \"lo\" tcp flags & (syn | ack) != syn socket transparent 1 socket wildcard 1 accept")
             // Packets of sessions we carry. Never a SYN: it must reach tproxy, which knows how to reopen a TIME_WAIT socket.
-            text.line(
-                "iifname != \"lo\" tcp flags & (syn | ack) != syn socket transparent 1 \(setMark("meta", marks.gateway)) accept")
+            for match in divertedInterfaces { text.line("\(match)tcp flags & (syn | ack) != syn jump divert") }
         }
         let gateway = members.filter { !$0.interfaces.isEmpty }
-        if !members.isEmpty {
+        if !members.isEmpty, !spec.isDraining {
             exclusions(&text)
             if !local.isEmpty {
                 for name in names(local, .local) {
@@ -89,6 +87,8 @@ extension Plan {
             dispatch(gateway, .gateway, prefix: "", &text)
         }
         text.close()
+        if spec.divertsGateway { divert(&text) }
+        guard !spec.isDraining else { return }
         for (scope, members) in [(Scope.local, local), (.gateway, gateway)] {
             for (member, name) in zip(members, names(members, scope)) {
                 text.open("chain \(name)")
@@ -109,6 +109,40 @@ extension Plan {
         }
     }
 
+    /// Marks packets of sessions we carry. The first rule is for nearly all of them; the third for those whose socket is not a
+    /// full one (a handshake's last packet, TIME_WAIT), of which `socket wildcard` says nothing.
+    private func divert(_ text: inout NftText) {
+        let mark = setMark("meta", spec.marks.gateway)
+        text.open("chain divert")
+        text.line("socket transparent 1 socket wildcard 0 \(mark) accept")
+        // A listener on a wildcard address is "found" for any packet to its port, also one on its way to another host.
+        text.line("socket wildcard 1 accept")
+        text.line("socket transparent 1 \(mark) accept")
+        text.close()
+    }
+
+    /// Where packets of our sessions arrive: from clients; with a preserved source, their upstreams' replies too, from anywhere.
+    private var divertedInterfaces: [String] {
+        let gateways = spec.interceptions.filter { !$0.interfaces.isEmpty }
+        let names = unique(gateways.filter { $0.mode == .tproxy }.flatMap(\.interfaces))
+        if gateways.contains(where: \.preservesSource) || names.contains("*") { return ["iifname != \"lo\" "] }
+        return names.map { "iifname \"\($0)\" " }
+    }
+
+    /// Keeps a preserved source out of connection tracking: the client's own, redirected connection is there already with the
+    /// same addresses and ports, and its translation would turn our packets back to us.
+    private func untracked(_ text: inout NftText) {
+        text.open("chain untracked_prerouting")
+        text.line("type filter hook prerouting priority -300; policy accept;")
+        text.line("meta l4proto tcp tcp flags & (syn | ack) != syn socket transparent 1 notrack")
+        text.close()
+        text.open("chain untracked_output")
+        text.line("type filter hook output priority -300; policy accept;")
+        text.line(
+            "meta l4proto tcp meta mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own)) fib saddr type != local notrack")
+        text.close()
+    }
+
     private func filterOutput(_ members: [Interception], _ text: inout NftText) {
         let marks = spec.marks
         text.open("chain output")
@@ -119,6 +153,7 @@ extension Plan {
         // the replies of this host's own services, go on untouched.
         text.line(
             "ct direction original ct mark & \(hex(marks.mask)) == \(hex(marks.local)) \(setMark("meta", marks.local)) accept")
+        guard !spec.isDraining else { return text.close() }
         text.line("ct state != new accept")
         exclusions(&text)
         dispatch(members, .output, prefix: "", &text)
@@ -139,6 +174,8 @@ extension Plan {
         let members = members.filter { !$0.interfaces.isEmpty }
         text.open("chain nat_prerouting")
         text.line("type nat hook prerouting priority -100; policy accept;")
+        // Also when it is empty: the kernel translates the connections it has only while such a chain exists.
+        guard !spec.isDraining else { return text.close() }
         text.line("meta l4proto != tcp accept")
         exclusions(&text)
         dispatch(members, .gateway, prefix: "nat_", &text)
@@ -149,6 +186,8 @@ extension Plan {
     private func natOutput(_ members: [Interception], _ text: inout NftText) {
         text.open("chain nat_output")
         text.line("type nat hook output priority -100; policy accept;")
+        // Also when it is empty: the kernel translates the connections it has only while such a chain exists.
+        guard !spec.isDraining else { return text.close() }
         text.line("meta l4proto != tcp accept")
         text.line("meta mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own)) accept")
         exclusions(&text)

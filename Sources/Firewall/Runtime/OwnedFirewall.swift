@@ -79,6 +79,13 @@ public final class OwnedFirewall {
         }
     }
 
+    /// Intercepts nothing more, and keeps what the open sessions need. Where that fails, the old rules stay until ``remove()``.
+    public func drain() throws(FirewallError) {
+        var spec = plan.spec
+        spec.isDraining = true
+        try replace(with: spec)
+    }
+
     /// A clean stop: takes away everything that was made. May be called again.
     public func remove() {
         owner?.end()

@@ -66,14 +66,14 @@ struct Variant: CustomTestStringConvertible {
         mover == .direct || preserved != .off ? source : family.routerTowardsServer
     }
 
-    /// Everything crossed with everything; what this host itself sends has its own source already, so there is nothing to preserve.
+    /// Everything crossed with everything.
     static let every: [Variant] =
         direct
         + Mover.proxied.flatMap { mover in
             Family.allCases.flatMap { family in
                 Mode.allCases.flatMap { mode in
                     Scope.allCases.flatMap { scope in
-                        (scope == .local ? [.off] : PreservedSource.allCases).map {
+                        PreservedSource.allCases.map {
                             Variant(mover: mover, family: family, mode: mode, scope: scope, preserved: $0)
                         }
                     }
