@@ -9,7 +9,7 @@ func network(_ text: String) -> IPNetwork { try! IPNetwork(parsing: text) }
 
 /// The situations whose rules are kept as text beside the tests.
 enum Situation: String, CaseIterable {
-    case host, gateway, everything, redirect
+    case host, gateway, everything, redirect, preserving, draining
 
     var spec: FirewallSpec {
         switch self {
@@ -36,6 +36,12 @@ enum Situation: String, CaseIterable {
                     Interception(name: "lan", mode: .tproxy, listen: listening("127.0.0.1:1082"), interfaces: ["*"]),
                     Interception(name: "old", mode: .redirect, listen: listening("10.0.0.1:1083"), interfaces: ["br0"]),
                 ])
+        case .preserving:
+            FirewallSpec(interceptions: [
+                Interception(
+                    name: "lan", mode: .redirect, listen: listening("[::]:1081"), interfaces: ["eth1"], preservesSource: true)
+            ])
+        case .draining: Self.everything.spec.draining
         case .redirect:
             FirewallSpec(
                 onDown: .reject,
@@ -59,4 +65,12 @@ func contents(of file: String) -> String? {
         byte = fgetc(stream)
     }
     return String(decoding: bytes, as: UTF8.self)
+}
+
+extension FirewallSpec {
+    fileprivate var draining: FirewallSpec {
+        var spec = self
+        spec.isDraining = true
+        return spec
+    }
 }

@@ -37,7 +37,7 @@ private struct IptablesFamily {
         var rules: [String] = []
     }
 
-    private var tables: [Table] { [mangle, nat, filter].filter { !$0.jumps.isEmpty } }
+    private var tables: [Table] { [raw, mangle, nat, filter].filter { !$0.jumps.isEmpty } }
 
     var text: String {
         tables.map { table in
@@ -61,6 +61,21 @@ private struct IptablesFamily {
     private func mark(_ value: UInt32) -> String { "\(hex(value))/\(hex(spec.marks.mask))" }
 
     // ---- tables ----
+
+    /// Keeps a preserved source out of connection tracking, where the client's redirected connection is already.
+    private var raw: Table {
+        var table = Table(name: "raw")
+        guard members(.redirect).contains(where: \.preservesSource) else { return table }
+        let incoming = name("raw_pre")
+        let outgoing = name("raw_out")
+        table.chains = [incoming, outgoing]
+        table.jumps = ["PREROUTING -p tcp -j \(incoming)", "OUTPUT -p tcp -j \(outgoing)"]
+        table.rules = [
+            "-A \(incoming) -p tcp -m tcp ! --tcp-flags SYN,ACK SYN -m socket --transparent -j CT --notrack",
+            "-A \(outgoing) -m mark --mark \(mark(spec.marks.own)) -m addrtype ! --src-type LOCAL -j CT --notrack",
+        ]
+        return table
+    }
 
     private var mangle: Table {
         var table = Table(name: "mangle")

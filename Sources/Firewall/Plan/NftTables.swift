@@ -174,8 +174,7 @@ extension Plan {
         let members = members.filter { !$0.interfaces.isEmpty }
         text.open("chain nat_prerouting")
         text.line("type nat hook prerouting priority -100; policy accept;")
-        // Also when it is empty: the kernel translates the connections it has only while such a chain exists.
-        guard !spec.isDraining else { return text.close() }
+        guard !spec.isDraining else { return keepTranslating(&text) }
         text.line("meta l4proto != tcp accept")
         exclusions(&text)
         dispatch(members, .gateway, prefix: "nat_", &text)
@@ -186,14 +185,20 @@ extension Plan {
     private func natOutput(_ members: [Interception], _ text: inout NftText) {
         text.open("chain nat_output")
         text.line("type nat hook output priority -100; policy accept;")
-        // Also when it is empty: the kernel translates the connections it has only while such a chain exists.
-        guard !spec.isDraining else { return text.close() }
+        guard !spec.isDraining else { return keepTranslating(&text) }
         text.line("meta l4proto != tcp accept")
         text.line("meta mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own)) accept")
         exclusions(&text)
         dispatch(members, .output, prefix: "nat_", &text)
         text.close()
         natChains(members, .output, &text)
+    }
+
+    /// While draining: the kernel goes on translating the connections it has only as long as there is a chain of this type, and
+    /// a rule somewhere that asks for connection tracking.
+    private func keepTranslating(_ text: inout NftText) {
+        text.line("ct state established accept")
+        text.close()
     }
 
     private func natChains(_ members: [Interception], _ scope: Scope, _ text: inout NftText) {
