@@ -58,7 +58,10 @@ let package = Package(
         .testTarget(
             name: "ClearwayServerTests", dependencies: ["ClearwayServer", "Configuration", "TransparentSockets"],
             swiftSettings: strict),
-        .testTarget(name: "TransparentSocketsTests", dependencies: ["TransparentSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "TransparentSocketsTests",
+            dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "TransparentSockets"], swiftSettings: strict),
         .testTarget(

@@ -1,0 +1,118 @@
+import CSockets
+import Glibc
+import SystemPackage
+import Testing
+import TransparentSockets
+
+/// The public calls over loopback, as somebody who builds on this library meets them. What needs a rule in the kernel is
+/// tested as a situation, in network namespaces.
+@Suite struct SocketTests {
+    private func wildcard(_ port: UInt16) -> ListenAddress { ListenAddress(SocketAddress(IPAddress("::")!, port: port)) }
+
+    private func port(of listener: borrowing TransparentListener) throws -> UInt16 {
+        try localAddress(listener.descriptor.raw).value.port
+    }
+
+    private struct NothingCame: Error {}
+
+    private func accept(_ listener: borrowing TransparentListener) throws -> AcceptedConnection {
+        var entry = pollfd(fd: listener.descriptor.raw, events: Int16(POLLIN), revents: 0)
+        guard poll(&entry, 1, 5_000) == 1, let accepted = try listener.accept() else { throw NothingCame() }
+        return accepted
+    }
+
+    @Test(arguments: ["127.0.0.1", "::1"])
+    func aDualStackListenerServesBothFamilies(_ host: String) throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let target = SocketAddress(IPAddress(host)!, port: try port(of: listener))
+        let client = try dial(UpstreamAddress(target), within: .seconds(5))
+        let accepted = try accept(listener)
+        // Nothing was intercepted, so the original destination is what was dialled; and no mapped form shows.
+        #expect(try accepted.originalDestination().value == target)
+        #expect(accepted.client.value == (try localAddress(client.raw).value))
+        if try listener.accept() != nil { Issue.record("nobody else had connected") }
+    }
+
+    @Test func redirectSaysThatNothingWasRedirected() throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .redirect))
+        let target = SocketAddress(IPAddress("127.0.0.1")!, port: try port(of: listener))
+        let client = try dial(UpstreamAddress(target), within: .seconds(5))
+        defer { withExtendedLifetime(client.raw) {} }
+        let accepted = try accept(listener)
+        do throws(SocketError) {
+            // Where connection tracking is at work it knows the connection, untranslated; elsewhere it has never heard of it.
+            let destination = try accepted.originalDestination()
+            #expect(destination.value == target)
+        } catch {
+            #expect(error.errno == .noSuchFileOrDirectory || error.errno == .protocolNotAvailable)
+        }
+    }
+
+    @Test func aTakenAddressIsSaid() throws {
+        var options = ListenerOptions(mode: .tproxy)
+        options.sharesPort = true
+        let first = try TransparentListener(wildcard(0), options)
+        let address = wildcard(try port(of: first))
+        // We may share with ourselves; the check finds a stranger who would let us share, too.
+        let second = try TransparentListener(address, options)
+        #expect(second.address == address)
+        #expect {
+            try TransparentListener.checkFree(address)
+        } throws: { ($0 as? SocketError)?.errno == .addressInUse }
+        #expect {
+            _ = try TransparentListener(address, ListenerOptions(mode: .tproxy)).address
+        } throws: { ($0 as? SocketError)?.errno == .addressInUse }
+    }
+
+    @Test func refusedIsRefused() throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let free = try port(of: listener)
+        _ = consume listener
+        #expect {
+            _ = try dial(UpstreamAddress(SocketAddress(IPAddress("127.0.0.1")!, port: free)), within: .seconds(5)).raw
+        } throws: { ($0 as? SocketError)?.errno == .connectionRefused }
+    }
+
+    @Test func aForeignSourceAndAMark() throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        var options = DialOptions()
+        options.mark = 0x77
+        options.source = .address(IPAddress("127.9.9.9")!)
+        let target = UpstreamAddress(SocketAddress(IPAddress("127.0.0.1")!, port: try port(of: listener)))
+        let client = try dial(target, options, within: .seconds(5))
+        var mark: Int32 = 0
+        #expect(cs_get_option(client.raw, cs_level_socket, SO_MARK, &mark) == 0)
+        #expect(mark == 0x77)
+        let accepted = try accept(listener)
+        #expect(accepted.client.value.address == IPAddress("127.9.9.9"))
+    }
+
+    @Test func aSourcePortIsKeptUnlessTaken() throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let target = UpstreamAddress(SocketAddress(IPAddress("127.0.0.1")!, port: try port(of: listener)))
+        let first = try dial(target, within: .seconds(5))
+        let taken = try localAddress(first.raw).value
+        var options = DialOptions()
+        options.source = .addressAndPort(taken)
+        let second = try dial(target, options, within: .seconds(5))
+        let used = try localAddress(second.raw).value
+        #expect(used.address == taken.address)
+        #expect(used.port != taken.port)
+        let wished = SocketAddress(IPAddress("127.8.8.8")!, port: taken.port)
+        options.source = .addressAndPort(wished)
+        let third = try dial(target, options, within: .seconds(5))
+        #expect(try localAddress(third.raw).value == wished)
+    }
+
+    @Test func aDescriptorClosesOnce() throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let raw = listener.descriptor.raw
+        #expect(fcntl(raw, F_GETFD) >= 0)
+        _ = consume listener
+        #expect(fcntl(raw, F_GETFD) < 0)
+    }
+
+    @Test func theHostKnowsItsAddresses() throws {
+        #expect(try hostAddresses().contains(IPAddress("127.0.0.1")!))
+    }
+}
