@@ -111,6 +111,7 @@ listens() { at "$1" ss -Hltn "sport = :$2" | grep -q .; }
 
 # start_clearway CONFIGURATION: runs Clearway here; its log is clearway.log. Returns when it carries traffic.
 start_clearway() {
+    : >"$scratch/clearway.log"
     "$clearway" run ${1:+-c "$1"} </dev/null >"$scratch/clearway.log" 2>&1 &
     clearway_process=$!
     processes+=("$!")
