@@ -18,7 +18,7 @@ if [[ -z ${CLEARWAY_SCRATCH-} ]]; then
     export CLEARWAY_SCRATCH=root
     user=()
     [[ $(id -u) -eq 0 ]] || { CLEARWAY_SCRATCH=user user=(--user --map-root-user); }
-    if ! unshare "${user[@]}" --net --mount true 2>/dev/null; then
+    if ! unshare "${user[@]}" --net --mount true; then
         echo "this needs network namespaces: run it as root, or allow user namespaces to users" >&2
         echo "(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)" >&2
         exit 77
