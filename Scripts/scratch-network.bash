@@ -15,10 +15,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 clearway=${CLEARWAY_BINARY:-$root/.build/debug/clearway}
 
 if [[ -z ${CLEARWAY_SCRATCH-} ]]; then
-    export CLEARWAY_SCRATCH=1
+    export CLEARWAY_SCRATCH=root
     user=()
-    [[ $(id -u) -eq 0 ]] || user=(--user --map-root-user)
-    if ! unshare "${user[@]}" --net --mount true 2>/dev/null; then
+    [[ $(id -u) -eq 0 ]] || { CLEARWAY_SCRATCH=user user=(--user --map-root-user); }
+    if ! unshare "${user[@]}" --net --mount true; then
         echo "this needs network namespaces: run it as root, or allow user namespaces to users" >&2
         echo "(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)" >&2
         exit 77
@@ -57,7 +57,7 @@ wait_until() {
 
 # host NAME: a further host. `at NAME COMMAND…` runs a command there.
 host() {
-    unshare --net sleep infinity &
+    unshare --net sleep infinity </dev/null >/dev/null 2>&1 &
     declare -g "$1_host=$!"
     processes+=("$!")
     wait_until "namespace of $1" differs "$!"
@@ -74,6 +74,9 @@ at() {
 cable() {
     local holder="$1_host"
     ip link add "$2" type veth peer name eth0 netns "${!holder}"
+    # Without a second of looking for duplicate addresses, during which IPv6 is not quite there.
+    echo 0 >"/proc/sys/net/ipv6/conf/$2/accept_dad"
+    at "$1" sh -c 'echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_dad'
     ip link set "$2" up
     ip address add "$3.1/24" dev "$2"
     ip address add "$4::1/64" dev "$2" nodad
@@ -99,7 +102,8 @@ web_server() {
     mkdir "$scratch/web"
     echo "Hello from the server." >"$scratch/web/index.html"
     head -c 1000000 /dev/zero >"$scratch/web/megabyte"
-    at server python3 -u -m http.server --bind :: --directory "$scratch/web" 80 >"$scratch/web.log" 2>&1 &
+    # Not by `at`: the number to end it by must be its own, and not that of a shell around it.
+    nsenter --net="/proc/$server_host/ns/net" python3 -u -m http.server --bind :: --directory "$scratch/web" 80 </dev/null >"$scratch/web.log" 2>&1 &
     processes+=("$!")
     wait_until "web server" listens server 80
 }
@@ -107,7 +111,8 @@ listens() { at "$1" ss -Hltn "sport = :$2" | grep -q .; }
 
 # start_clearway CONFIGURATION: runs Clearway here; its log is clearway.log. Returns when it carries traffic.
 start_clearway() {
-    "$clearway" run ${1:+-c "$1"} >"$scratch/clearway.log" 2>&1 &
+    : >"$scratch/clearway.log"
+    "$clearway" run ${1:+-c "$1"} </dev/null >"$scratch/clearway.log" 2>&1 &
     clearway_process=$!
     processes+=("$!")
     wait_until "\"ready\" from Clearway" ready || { cat "$scratch/clearway.log" >&2; return 1; }
