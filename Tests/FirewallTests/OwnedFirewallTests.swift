@@ -29,7 +29,7 @@ import TransparentSockets
                 #expect(
                     rules.split(separator: "proto 193", omittingEmptySubsequences: false).count - 1 == firewall.plan.rules.count)
             }
-            #expect(try namespace.shell("nft list tables").contains("_down") == (situation.spec.onDown == .reject))
+            #expect(try namespace.shell("nft list tables").contains("_down") == (firewall.plan.downTableText != nil))
             #expect(try namespace.shell("sysctl -n net.ipv4.tcp_early_demux") == (firewall.plan.sysctls.isEmpty ? "1\n" : "0\n"))
             let inode = try namespace.shell("stat -Lc %i /proc/self/ns/net").dropLast()
             let saved = "/run/clearway/netns-\(inode).sysctl"
