@@ -24,7 +24,7 @@ public struct Settings: Sendable, Equatable {
     public var idleTimeout: UInt64 = 3_600_000_000_000
     /// Nanoseconds without a byte after one side has ended; 0: never.
     public var halfCloseTimeout: UInt64 = 60_000_000_000
-    /// Sessions of one worker; past it, clients wait in the backlog.
+    /// Sessions of all workers together; past it, clients wait in the backlog.
     public var maxSessions = 1_000
     /// Pipes of one worker; past it, directions go on copying.
     public var maxPipes = 64

@@ -1,6 +1,7 @@
 internal import CSockets
 internal import Glibc
 public import Synchronization
+internal import SystemPackage
 public import TransparentSockets
 
 /// One thread that serves sessions, and everything it owns: loop, listeners, sessions, pipes, buffer.
@@ -11,6 +12,7 @@ public final class Worker: @unchecked Sendable {
     let loop: EventLoop
     let observer: any SessionObserver
     let loopGuard: LoopGuard
+    private let sessions: Shared.SessionCount
     private(set) var settings: Settings
     private(set) var resources: Resources
     private var selfCheck = SelfCheck([])
@@ -20,6 +22,8 @@ public final class Worker: @unchecked Sendable {
     /// Sessions ended since the start.
     private(set) var ended: UInt64 = 0
     private var isDraining = false
+    /// The drain is over: sessions that are still being set up end by themselves.
+    private(set) var isCut = false
     private var isDrained = false
 
     /// What other threads may read of this worker.
@@ -37,13 +41,18 @@ public final class Worker: @unchecked Sendable {
     /// What all workers of a process share.
     public struct Shared: Sendable {
         let loopGuard = LoopGuard()
+        let sessions = SessionCount()
         public init() {}
+
+        /// Sessions open now, in all workers: the limit is the process's, and the kernel spreads connections unevenly.
+        final class SessionCount: Sendable { let value = Atomic<Int>(0) }
     }
 
     public init(_ settings: Settings, _ shared: Shared, observer: any SessionObserver) throws(SocketError) {
         loop = try EventLoop()
         self.observer = observer
         loopGuard = shared.loopGuard
+        sessions = shared.sessions
         self.settings = settings
         resources = Resources(settings)
         loop.endOfTurn = { [unowned self] in endTurn() }
@@ -52,11 +61,14 @@ public final class Worker: @unchecked Sendable {
     // MARK: From any thread
 
     /// Starts the thread.
-    public func start(name: String) {
+    public func start(name: String) throws(SocketError) {
         let box = Unmanaged.passRetained(Start(worker: self, name: name))
         var thread = pthread_t()
         let result = pthread_create(&thread, nil, runWorker, box.toOpaque())
-        precondition(result == 0, "pthread_create: \(result)")
+        guard result == 0 else {
+            box.release()
+            throw SocketError(call: "pthread_create", errno: Errno(rawValue: result))
+        }
         pthread_detach(thread)
     }
 
@@ -86,8 +98,11 @@ public final class Worker: @unchecked Sendable {
             for new in added {
                 guard let socket = new.take() else { continue }
                 let listener = Listener(socket, new.settings, of: self)
+                guard listener.start() else {
+                    observer.event(.acceptPaused(listener: new.settings.name, reason: "epoll takes no more sockets"))
+                    continue
+                }
                 listeners.append(listener)
-                listener.start()
             }
             resumeListeners()
             for session in loop.slots.all() { session.settingsChanged() }
@@ -106,13 +121,14 @@ public final class Worker: @unchecked Sendable {
     /// Ends every open session now.
     public func cut() {
         loop.post { [self] in
+            isCut = true
             for session in loop.slots.all() { session.cut() }
         }
     }
 
     // MARK: On the loop's thread
 
-    var hasRoom: Bool { active < settings.maxSessions }
+    var hasRoom: Bool { sessions.value.load(ordering: .relaxed) < settings.maxSessions }
 
     func isOurselves(_ destination: OriginalDestination) -> Bool {
         selfCheck.isOurselves(destination, now: loop.now)
@@ -120,11 +136,13 @@ public final class Worker: @unchecked Sendable {
 
     func sessionStarted() {
         active += 1
+        sessions.value.wrappingAdd(1, ordering: .relaxed)
         counters.active.store(active, ordering: .relaxed)
     }
 
     func sessionEnded(_ record: SessionRecord) {
         active -= 1
+        sessions.value.wrappingSubtract(1, ordering: .relaxed)
         ended += 1
         counters.active.store(active, ordering: .relaxed)
         counters.ended.store(ended, ordering: .relaxed)
@@ -138,11 +156,9 @@ public final class Worker: @unchecked Sendable {
         loop.longestWait = Int32(Listener.pause)
     }
 
-    /// Takes in what already waits in the backlog, then closes: nobody who was answered by the kernel is turned away.
     private func stopListener(_ listener: Listener) {
-        listener.ready()
-        if listener.isPaused { pausedListeners -= 1 }
         listener.stop()
+        if listener.isPaused { pausedListeners -= 1 }
     }
 
     private func endTurn() {

@@ -53,7 +53,7 @@ extension SocketAddress {
         let bytes = endpoint.bytes
         switch endpoint.family {
         case 4:
-            let bits = withUnsafeBytes(of: bytes) { UInt32(bigEndian: $0.load(as: UInt32.self)) }
+            let bits = withUnsafeBytes(of: bytes) { UInt32(bigEndian: $0.loadUnaligned(as: UInt32.self)) }
             self.init(.v4(IPv4Address(bits: bits)), port: endpoint.port)
         case 6:
             let (high, low) = withUnsafeBytes(of: bytes) {

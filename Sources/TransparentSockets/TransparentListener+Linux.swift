@@ -68,14 +68,12 @@ public struct TransparentListener: ~Copyable, Sendable {
     /// Whether another program listens on this address, whatever it allows others to share.
     ///
     /// A listener with `sharesPort` would otherwise join a stranger's group and get half of its connections.
-    public static func checkFree(_ address: ListenAddress) throws(SocketError) {
-        let ipv6 = address.value.address.isIPv6
-        let probe = Descriptor(owning: try check("socket", cs_socket_stream(ipv6 ? AF_INET6 : AF_INET, 0)))
-        try check("setsockopt(SO_REUSEADDR)", cs_set_option(probe.raw, cs_level_socket, SO_REUSEADDR, 1))
-        if ipv6 {
-            let only: Int32 = address.value.address.isUnspecified ? 0 : 1
-            try check("setsockopt(IPV6_V6ONLY)", cs_set_option(probe.raw, cs_level_ipv6, IPV6_V6ONLY, only))
-        }
+    public static func checkFree(_ address: ListenAddress, _ options: ListenerOptions) throws(SocketError) {
+        var alone = options
+        alone.sharesPort = false
+        let family = address.value.address.isIPv6 ? AF_INET6 : AF_INET
+        let probe = Descriptor(owning: try check("socket", cs_socket_stream(family, 0)))
+        try prepare(probe.raw, address.value, alone)
         var endpoint = address.value.endpoint
         try check("bind \(address)", cs_bind(probe.raw, &endpoint))
     }

@@ -17,7 +17,7 @@ public struct TransparentListener: ~Copyable, Sendable {
         throw unsupported("TransparentListener")
     }
 
-    public static func checkFree(_ address: ListenAddress) throws(SocketError) {
+    public static func checkFree(_ address: ListenAddress, _ options: ListenerOptions) throws(SocketError) {
         throw unsupported("TransparentListener.checkFree")
     }
 

@@ -14,12 +14,12 @@ import TransparentSockets
         )
     }
 
-    @Test(arguments: Situation.allCases)
-    func appliedAndTakenAway(_ situation: Situation) throws {
+    @Test(arguments: Situation.allCases, [false, true])
+    func appliedAndTakenAway(_ situation: Situation, canSweep: Bool) throws {
         let namespace = try Namespace()
         let before = try state(namespace)
         try namespace.run {
-            let firewall = try OwnedFirewall.apply(situation.spec)
+            let firewall = try OwnedFirewall.apply(situation.spec, canSweep: canSweep)
             #expect(firewall.notices == [])
             #expect(firewall.isOwned)
             let table = try namespace.shell("nft list table inet \(situation.spec.table)")
@@ -31,8 +31,8 @@ import TransparentSockets
             }
             #expect(try namespace.shell("nft list tables").contains("_down") == (firewall.plan.downTableText != nil))
             #expect(try namespace.shell("sysctl -n net.ipv4.tcp_early_demux") == (firewall.plan.sysctls.isEmpty ? "1\n" : "0\n"))
-            let inode = try namespace.shell("stat -Lc %i /proc/self/ns/net").dropLast()
-            let saved = "/run/clearway/netns-\(inode).sysctl"
+            #expect((firewall.sweeper != nil) == (canSweep && situation.spec.leavesSocketsInTheWay))
+            let saved = try #require(SavedSettings.path())
             #expect((access(saved, F_OK) == 0) == !firewall.plan.sysctls.isEmpty)
             firewall.remove()
             #expect(!firewall.isOwned)

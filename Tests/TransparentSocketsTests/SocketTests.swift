@@ -57,7 +57,7 @@ import TransparentSockets
         let second = try TransparentListener(address, options)
         #expect(second.address == address)
         #expect {
-            try TransparentListener.checkFree(address)
+            try TransparentListener.checkFree(address, options)
         } throws: { ($0 as? SocketError)?.errno == .addressInUse }
         #expect {
             _ = try TransparentListener(address, ListenerOptions(mode: .tproxy)).address

@@ -40,7 +40,6 @@
 
 extern int accept4(int, struct sockaddr *, socklen_t *, int);
 extern int pipe2(int *, int);
-extern ssize_t splice(int, loff_t *, int, loff_t *, size_t, unsigned);
 extern int memfd_create(const char *, unsigned);
 extern int unshare(int);
 extern int setns(int, int);
@@ -55,6 +54,7 @@ extern int sched_getaffinity(pid_t, size_t, cpu_set_t *);
 #define CS_SO_ORIGINAL_DST 80
 #define CS_IP6T_SO_ORIGINAL_DST 80
 #define CS_IPV6_TRANSPARENT 75
+#define CS_SO_NETNS_COOKIE 71
 #define CS_IP_BIND_ADDRESS_NO_PORT 24
 
 // Enumerators and macros that Swift imports as one type here and another there.
@@ -180,6 +180,11 @@ static inline int cs_get_option(int fd, int level, int name, int *value) {
 static inline int cs_bind_device(int fd, const char *name) {
     return CS_RESULT(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)));
 }
+// A number that names the network namespace of a socket, and no other one before the next boot.
+static inline int cs_namespace_cookie(int fd, uint64_t *cookie) {
+    socklen_t length = sizeof *cookie;
+    return CS_RESULT(getsockopt(fd, SOL_SOCKET, CS_SO_NETNS_COOKIE, cookie, &length));
+}
 // After this, close() answers with RST in place of FIN and discards what was not sent.
 static inline int cs_reset_on_close(int fd) {
     struct linger linger = {.l_onoff = 1, .l_linger = 0};
@@ -261,7 +266,7 @@ static inline int cs_epoll_wait(int epoll, struct cs_event *out, int most, int m
     return count;
 }
 static const uint32_t cs_epoll_in = EPOLLIN, cs_epoll_out = EPOLLOUT, cs_epoll_rdhup = EPOLLRDHUP, cs_epoll_hup = EPOLLHUP,
-                      cs_epoll_err = EPOLLERR, cs_epoll_edge = EPOLLET;
+                      cs_epoll_err = EPOLLERR, cs_epoll_pri = EPOLLPRI, cs_epoll_edge = EPOLLET;
 
 static inline int cs_eventfd(void) { return CS_RESULT(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 static inline int cs_signalfd(const sigset_t *set) { return CS_RESULT(signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK)); }
@@ -297,6 +302,17 @@ static inline int cs_drop_capabilities(void) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
     struct __user_cap_data_struct data[2] = {{0}};
     return CS_RESULT((int)syscall(SYS_capset, &header, data));
+}
+// Lets programs that this one starts have the capability too, when no root user passes it on.
+static inline int cs_pass_capability_on(int capability) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0)
+        return -errno;
+    data[capability / 32].inheritable |= 1u << capability % 32;
+    if (syscall(SYS_capset, &header, data) < 0)
+        return -errno;
+    return CS_RESULT(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0));
 }
 static inline int cs_unshare(int flags) { return CS_RESULT(unshare(flags)); }
 static inline int cs_setns(int fd, int flags) { return CS_RESULT(setns(fd, flags)); }

@@ -1,5 +1,6 @@
 internal import CSockets
 internal import Configuration
+internal import Firewall
 internal import Glibc
 
 /// The program's version, as `--version` prints it.
@@ -20,6 +21,7 @@ func loadConfiguration(_ path: String?) throws(Failure) -> Configuration {
         throw Failure(.configuration, error.description)
     }
     try checkInterfaces(configuration)
+    if configuration.firewall.manage { try checkRules(configuration) }
     return configuration
 }
 
@@ -33,6 +35,17 @@ private func checkInterfaces(_ configuration: Configuration) throws(Failure) {
         }
     }
     guard lines.isEmpty else { throw Failure(.configuration, lines.joined(separator: "\n")) }
+}
+
+/// Whether there are rules that do what the configuration says.
+private func checkRules(_ configuration: Configuration) throws(Failure) {
+    let choice = Choice.fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
+    do throws(PlanError) {
+        _ = try Plan(FirewallSpec(configuration, choice))
+    } catch {
+        let index = configuration.listeners.firstIndex { $0.name == error.listener } ?? 0
+        throw Failure(.configuration, Diagnostic(configuration.positions.listener(index), error.description).description)
+    }
 }
 
 /// Leaves the program with `code`.

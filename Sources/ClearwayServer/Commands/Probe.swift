@@ -139,7 +139,7 @@ final class Probe {
             let worker = try Worker(settings, Worker.Shared(), observer: observer)
             worker.configure(
                 settings, adding: [NewListener(socket, ListenerSettings(name: "probe"))], keeping: [:], allAddresses: [address])
-            worker.start(name: "probe")
+            try worker.start(name: "probe")
             return address.value.port
         }
     }

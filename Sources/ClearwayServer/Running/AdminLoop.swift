@@ -41,6 +41,7 @@ struct AdminLoop: ~Copyable {
                 if entries[4].revents != 0 { server.logs.writeSome() }
                 while let number = server.signals.next() { handle(number) }
             }
+            if let retry = server.rules.retryAt, cs_monotonic_nanoseconds() >= retry { server.rules.restore(server.logs.logger) }
             if let end = drainEnd, cs_monotonic_nanoseconds() >= end { cut() }
         }
     }
@@ -60,10 +61,9 @@ struct AdminLoop: ~Copyable {
     }
 
     private mutating func cut() {
-        if !isCut {
-            isCut = true
-            for worker in server.workers { worker.cut() }
-        }
+        guard !isCut else { return }
+        isCut = true
+        for worker in server.workers { worker.cut() }
         drainEnd = cs_monotonic_nanoseconds() + Self.cutDelay * 1_000_000
     }
 
@@ -79,9 +79,11 @@ struct AdminLoop: ~Copyable {
 
     private func timeout(_ logsAreDue: Bool) -> Int32 {
         var timeout: Int32 = -1
-        if let drainEnd {
-            let now = cs_monotonic_nanoseconds()
-            timeout = drainEnd <= now ? 0 : Int32(clamping: (drainEnd - now) / 1_000_000 + 1)
+        let now = cs_monotonic_nanoseconds()
+        for end in [drainEnd, server.rules.retryAt] {
+            guard let end else { continue }
+            let left = end <= now ? 0 : Int32(clamping: (end - now) / 1_000_000 + 1)
+            timeout = timeout < 0 ? left : min(timeout, left)
         }
         return logsAreDue ? (timeout < 0 ? Self.logDelay : min(timeout, Self.logDelay)) : timeout
     }

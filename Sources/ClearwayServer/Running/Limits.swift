@@ -18,10 +18,11 @@ struct Limits: Equatable {
     /// - Parameters:
     ///   - descriptors: the soft limit, after raising it to the hard one.
     ///   - wanted: `max_sessions`; 0: as many as fit.
+    ///   - memory: bytes of the machine's. Pipes whose readers have stopped may fill a sixteenth of it.
     /// - Returns: nil when not even one session per worker fits.
-    init?(descriptors: Int, workers: Int, listeners: Int, wanted: Int) {
+    init?(descriptors: Int, workers: Int, listeners: Int, wanted: Int, memory: Int = physicalMemory()) {
         let reserved = Self.reserve + workers * (Self.reservePerWorker + listeners)
-        let pipes = min(Self.mostPipes, descriptors / 16)
+        let pipes = min(Self.mostPipes, descriptors / 16, memory >> 20 / 16)
         // A session needs a descriptor for each side; a pipe has two ends.
         let fitting = (descriptors - reserved - 2 * pipes) / 2
         guard fitting >= workers else { return nil }
@@ -45,3 +46,6 @@ func availableCPUs() -> Int {
     guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return 1 }
     return withUnsafeBytes(of: set) { bytes in max(bytes.reduce(0) { $0 + $1.nonzeroBitCount }, 1) }
 }
+
+/// Bytes of memory that the machine has.
+func physicalMemory() -> Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }

@@ -60,7 +60,7 @@ func bind(
         options.keepAlive = keepAlive
         options.sharesPort = workers > 1
         do throws(SocketError) {
-            if options.sharesPort { try TransparentListener.checkFree(key.address) }
+            if options.sharesPort { try TransparentListener.checkFree(key.address, options) }
             for worker in 0..<workers {
                 bound[worker].append(NewListener(try TransparentListener(key.address, options), settings))
             }
@@ -86,7 +86,7 @@ private func failure(_ error: SocketError, _ key: ListenerKey, _ name: String, _
 func hasIPv6() -> Bool {
     let any = SocketAddress(.v6(IPv6Address(high: 0, low: 0)), port: 0)
     do throws(SocketError) {
-        try TransparentListener.checkFree(ListenAddress(any))
+        try TransparentListener.checkFree(ListenAddress(any), ListenerOptions(mode: .redirect))
         return true
     } catch {
         return error.errno != .addressFamilyNotSupported

@@ -16,6 +16,9 @@ final class Rules {
     private let reservation: MarkReservation?
     private var spec: FirewallSpec?
     private var firewall: OwnedFirewall?
+    /// When to try again to make the rules anew, in monotonic nanoseconds; nil while they stand.
+    private(set) var retryAt: UInt64?
+    private var retryDelay: UInt64 = 1_000_000_000
 
     /// Rules, transparent sockets and marks need CAP_NET_ADMIN; only a redirect with rules by hand can do without.
     static func checkPermission(_ configuration: Configuration) throws(Failure) {
@@ -23,6 +26,8 @@ final class Rules {
         guard Self.hasNetAdmin else {
             throw Failure(.notPermitted, "CAP_NET_ADMIN is missing: run as root, or give the program that capability")
         }
+        // For nft and ip, which do the work: a capability of the file's alone would end at them.
+        _ = cs_pass_capability_on(12)
     }
 
     private static var hasNetAdmin: Bool {
@@ -99,8 +104,13 @@ final class Rules {
         logger.error("the process that owns the rules died, and the rules with it: making them anew")
         do throws(FirewallError) {
             try firewall.reapply()
+            (retryAt, retryDelay) = (nil, 1_000_000_000)
         } catch {
-            logger.critical("the rules are gone and cannot be made anew: nothing is intercepted", metadata: ["reason": "\(error)"])
+            logger.critical(
+                "the rules are gone and cannot be made anew: nothing is intercepted",
+                metadata: ["reason": "\(error)", "again_in": .stringConvertible(retryDelay / 1_000_000_000)])
+            retryAt = cs_monotonic_nanoseconds() + retryDelay
+            retryDelay = min(retryDelay * 2, 60_000_000_000)
         }
     }
 }

@@ -75,7 +75,11 @@ final class Server {
     }
 
     func run() throws(Failure) {
-        for (index, worker) in workers.enumerated() { worker.start(name: "worker-\(index)") }
+        do throws(SocketError) {
+            for (index, worker) in workers.enumerated() { try worker.start(name: "worker-\(index)") }
+        } catch {
+            throw Failure(.systemError, "\(error)")
+        }
         do throws(Failure) {
             try rules.apply(logs.logger)
         } catch {
@@ -193,7 +197,7 @@ extension Settings {
         connectTimeout = configuration.timeouts.connect.nanoseconds
         idleTimeout = configuration.timeouts.idle.nanoseconds
         halfCloseTimeout = configuration.timeouts.halfClose.nanoseconds
-        maxSessions = max(limits.sessions / workers, 1)
+        maxSessions = limits.sessions
         maxPipes = limits.pipes / workers
     }
 }

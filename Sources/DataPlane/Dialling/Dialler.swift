@@ -29,6 +29,7 @@ extension Session {
 
     /// How a failed connect ends the session; what only an operator can mend is reported as well.
     func failure(_ error: SocketError) -> Ending {
+        let isConnect = error.call.hasPrefix("connect")
         switch error.errno {
         case .connectionRefused: return .upstreamRefused
         case .connectionReset: return .upstreamReset
@@ -37,6 +38,10 @@ extension Session {
         case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable,
             .resourceTemporarilyUnavailable:
             return report(.proxyLimit, "\(error)")
+        // ICMP answers that firewalls and routers send in place of the plain ones.
+        case .permissionDenied where isConnect, .protocolError where isConnect, .protocolNotAvailable where isConnect,
+            .notSupportedOnSocket where isConnect:
+            return .upstreamUnreachable
         default: return report(.proxyError, "\(error)")
         }
     }

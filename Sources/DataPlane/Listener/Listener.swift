@@ -27,30 +27,45 @@ final class Listener {
         self.worker = worker
     }
 
-    func start() { registration = worker.loop.watch(self) }
+    /// - Returns: whether it listens from now on.
+    func start() -> Bool {
+        guard let id = worker.loop.watch(self) else { return false }
+        registration = id
+        return true
+    }
 
-    /// Stops accepting. Connections still in the backlog are reset by the kernel when the socket closes with this object.
-    func stop() { worker.loop.unwatch(self, registration) }
+    /// Takes in what already waits in the backlog, as far as there is room, then stops accepting: whoever was answered by the
+    /// kernel is not turned away. What does not fit is reset when the socket closes with this object.
+    func stop() {
+        if !isPaused { while ready() {} }
+        worker.loop.unwatch(self, registration)
+    }
 
     /// The accept loop: what `EventLoop` calls while connections wait.
-    func ready() {
+    ///
+    /// - Returns: whether more may be waiting.
+    @discardableResult
+    func ready() -> Bool {
         for _ in 0..<Self.acceptsPerTurn {
             guard worker.hasRoom else {
-                return pause(.sessionLimit(listener: settings.name, limit: worker.settings.maxSessions))
+                pause(.sessionLimit(listener: settings.name, limit: worker.settings.maxSessions))
+                return false
             }
             do throws(SocketError) {
-                guard let connection = try socket.accept() else { return }
+                guard let connection = try socket.accept() else { return false }
                 handle(connection)
             } catch {
                 switch error.errno {
                 case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory:
-                    return pause(.acceptPaused(listener: settings.name, reason: "\(error)"))
+                    pause(.acceptPaused(listener: settings.name, reason: "\(error)"))
+                    return false
                 default:
                     // That one connection is gone already; `accept(2)` lists a dozen ways to say so.
                     continue
                 }
             }
         }
+        return true
     }
 
     /// Handles one connection.

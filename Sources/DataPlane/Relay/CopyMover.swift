@@ -8,7 +8,7 @@ extension Direction {
     /// Moves bytes by `recv` into the worker's buffer and `send`.
     ///
     /// A short read means that the socket is drained and spares the read that would say EAGAIN, unless a hang-up came with
-    /// the edge: an end that came with the data brings no second edge.
+    /// the edge (an end that came with the data brings no second edge), or urgent data stopped the read.
     mutating func copy(from source: Int32, to sink: Int32, _ resources: Resources, spent: inout Int) -> Moved {
         if rest != nil {
             let flushed = flushRest(to: sink)
@@ -31,7 +31,7 @@ extension Direction {
             var length = count
             let isShort = count < Resources.bufferSize
             if isShort, isHungUp { length += readToEnd(source, resources.buffer, after: count) }
-            if isShort { isReadable = isHungUp && !hasEnded }
+            if isShort { isReadable = (isHungUp || hasUrgent) && !hasEnded }
             spent += length
             let sent = send(resources.buffer, length, to: sink)
             guard sent >= 0 else { return .sinkFailed(Int32(sent)) }
@@ -43,7 +43,7 @@ extension Direction {
             }
             if failure != 0 { return .sourceFailed(failure) }
             streak = isShort ? 0 : min(streak + 1, .max - 1)
-            if streak >= Self.fullReadsBeforeSplice, resources.mode == .adaptive, !hasEnded {
+            if streak >= Self.fullReadsBeforeSplice, resources.mode == .adaptive, !hasEnded, !hasUrgent {
                 splices = true
                 streak = 0
                 return splice(from: source, to: sink, resources, spent: &spent)

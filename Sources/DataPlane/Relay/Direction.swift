@@ -12,6 +12,8 @@ struct Direction {
     var isReadable = false
     /// The source's peer has sent its end: no further edge will come, so reading goes on until it is found.
     var isHungUp = false
+    /// Urgent data has come: reads stop at its mark, so a short one means nothing, and `splice` sees an end there.
+    var hasUrgent = false
     /// The sink may take bytes. Cleared when it does not, set by its edge.
     var isWritable = true
 
@@ -42,6 +44,10 @@ struct Direction {
         let hangUp = cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err
         if events & (cs_epoll_in | hangUp) != 0 { isReadable = true }
         if events & hangUp != 0 { isHungUp = true }
+        if events & cs_epoll_pri != 0 {
+            isReadable = true
+            hasUrgent = true
+        }
     }
 
     /// Takes in what the kernel said of the sink's socket.

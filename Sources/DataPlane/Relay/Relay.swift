@@ -67,8 +67,9 @@ struct Relay {
         let downMoved = down.move(from: upstream, to: client, resources)
         if up.moved &+ down.moved != before { lastActivity = now }
         if let ending = settle(upMoved, downMoved, now: now) { return .ended(ending) }
-        if let broken {
-            // Read to its end, or blocked before it: what could be delivered was.
+        // Read to its end, or blocked before it: what could be delivered was. With a budget used up there is more to read, and
+        // the error waits behind it.
+        if let broken, upMoved != .budgetUsed, downMoved != .budgetUsed {
             var error: Int32 = 0
             _ = cs_get_option(broken == .client ? client : upstream, cs_level_socket, SO_ERROR, &error)
             return .ended(Self.ending(broken, error == 0 ? ECONNRESET : error))

@@ -27,11 +27,10 @@ extension Direction {
                 continue
             }
             guard isReadable, !hasEnded else { break }
+            guard !hasUrgent else { return copyFromNow(from: source, to: sink, resources, spent: &spent) }
             guard spent < Resources.budget else { return .budgetUsed }
             guard let pipe = pipe ?? resources.pipes.borrow() else {
-                splices = false
-                streak = 0
-                return copy(from: source, to: sink, resources, spent: &spent)
+                return copyFromNow(from: source, to: sink, resources, spent: &spent)
             }
             self.pipe = pipe
             let count = cs_splice(source, pipe.writeEnd, pipe.capacity, 0)
@@ -39,7 +38,8 @@ extension Direction {
                 inPipe = count
                 spent += count
             } else if count == 0 {
-                hasEnded = true
+                // The end, or the mark of urgent data: a read tells them apart.
+                return copyFromNow(from: source, to: sink, resources, spent: &spent)
             } else if count == -Int(EAGAIN) {
                 isReadable = false
             } else if count != -Int(EINTR) {
@@ -53,6 +53,19 @@ extension Direction {
         if hasEnded { return .finished }
         noteLook(spent - before, resources.mode)
         return .waiting
+    }
+
+    /// Nothing is in the pipe: the direction can change over.
+    private mutating func copyFromNow(
+        from source: Int32, to sink: Int32, _ resources: Resources, spent: inout Int
+    ) -> Moved {
+        if let pipe {
+            resources.pipes.giveBack(pipe, isEmpty: true)
+            self.pipe = nil
+        }
+        splices = false
+        streak = 0
+        return copy(from: source, to: sink, resources, spent: &spent)
     }
 
     private mutating func noteLook(_ bytes: Int, _ mode: RelayMode) {

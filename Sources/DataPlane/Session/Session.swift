@@ -27,7 +27,9 @@ final class Session {
     /// `run`, waiting for the upstream's answer.
     private var waiter: UnsafeContinuation<Ending?, Never>?
     private var relay: Relay?
+    private var dialDeadline: UInt64 = 0
     private var keepsAlive = false
+    private var isQueued = false
     private var isHalfCloseTimed = false
 
     init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
@@ -75,10 +77,7 @@ final class Session {
 
     private func startRelay() {
         guard let clientSocket = socket?.descriptor.raw, let upstreamSocket = upstream?.raw else { return finish(.proxyError) }
-        if let local = try? localAddress(upstreamSocket) {
-            self.local = local
-            if local.value != client.value, let destination { worker.loopGuard.add(local.value, to: destination.value) }
-        }
+        guard !worker.isCut else { return finish(.proxyDrain) }
         relay = Relay(
             client: clientSocket, upstream: upstreamSocket, clientReady: clientEvents, upstreamReady: upstreamEvents,
             worker.settings.relay, now: worker.loop.now)
@@ -87,7 +86,7 @@ final class Session {
         let isBroken = clientEvents & cs_epoll_err != 0
         let step = relay!.step(worker.resources, now: worker.loop.now, broken: isBroken ? .client : nil)
         // Nothing of the client's to carry the handshake's last acknowledgement: an upstream that speaks first waits for it.
-        if relay!.up.moved == 0 { acknowledgeNow(upstreamSocket) }
+        if relay!.up.moved == 0 { worker.loop.acknowledgeSoon(id) }
         settle(step)
     }
 
@@ -106,7 +105,8 @@ final class Session {
         worker.loop.remove(id)
         worker.sessionEnded(
             SessionRecord(
-                listener: settings.name, client: client, destination: destination, local: local, up: relay?.up.moved ?? 0,
+                listener: settings.name, client: client, destination: destination,
+                local: relay == nil ? nil : local, up: relay?.up.moved ?? 0,
                 down: relay?.down.moved ?? 0, duration: worker.loop.now - startedAt, ending: ending))
     }
 
@@ -118,15 +118,25 @@ final class Session {
 
     // MARK: Reaching the upstream
 
-    func adopt(_ descriptor: consuming Descriptor) { upstream = consume descriptor }
+    /// Takes over the upstream's socket, which has its local address as soon as it connects, and makes it known: if a rule
+    /// hands it back to us, that may be seen before the answer is.
+    func adopt(_ descriptor: consuming Descriptor) {
+        if let local = try? localAddress(descriptor.raw) {
+            self.local = local
+            if local.value != client.value, let destination { worker.loopGuard.add(local.value, to: destination.value) }
+        }
+        upstream = consume descriptor
+    }
 
     /// Waits for the first edge of the upstream's socket.
     func connected(within timeout: UInt64) async -> Ending? {
         guard let raw = upstream?.raw, worker.loop.watch(raw, .upstream, of: id) == 0 else {
             return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
         }
+        guard !worker.isCut else { return .proxyDrain }
         phase = .dialling
-        worker.loop.setDeadline(id, at: worker.loop.now + timeout)
+        dialDeadline = worker.loop.now + timeout
+        worker.loop.setDeadline(id, at: dialDeadline)
         return await withUnsafeContinuation { waiter = $0 }
     }
 
@@ -154,7 +164,10 @@ final class Session {
                 isHalfCloseTimed = true
                 setRelayDeadline()
             }
-        case .comeBack: worker.loop.comeBack(id)
+        case .comeBack:
+            guard !isQueued else { break }
+            isQueued = true
+            worker.loop.comeBack(id)
         case .ended(let ending): finish(ending)
         }
     }
@@ -178,13 +191,17 @@ final class Session {
     }
 
     func goOn() {
+        isQueued = false
         guard phase == .relaying else { return }
         settle(relay!.step(worker.resources, now: worker.loop.now))
     }
 
     func deadlineReached() {
         switch phase {
-        case .dialling: wake(.upstreamTimeout)
+        case .dialling:
+            // The wheel looks early at what lies beyond its turn.
+            guard dialDeadline <= worker.loop.now else { return worker.loop.setDeadline(id, at: dialDeadline) }
+            wake(.upstreamTimeout)
         case .relaying:
             let settings = worker.settings
             if let deadline = relayDeadline, deadline <= worker.loop.now {
@@ -198,7 +215,13 @@ final class Session {
         }
     }
 
-    /// Ends the session now, whatever it is doing: the drain is over.
+    /// The upstream was connected a moment ago: sends the acknowledgement that no data has carried.
+    func acknowledge() {
+        guard phase == .relaying, relay!.up.moved == 0, let raw = upstream?.raw else { return }
+        acknowledgeNow(raw)
+    }
+
+    /// Ends the session now: the drain is over. One that is just being set up finds that out by itself.
     func cut() {
         switch phase {
         case .dialling: wake(.proxyDrain)

@@ -104,6 +104,8 @@ public struct FirewallSpec: Hashable, Sendable {
     public var interceptions: [Interception]
     /// No new connection is intercepted; those that are carried go on.
     public var isDraining = false
+    /// Somebody destroys the sockets that a killed proxy leaves behind, so that early demux can stay on.
+    public var isSwept = false
 
     public init(
         table: String = "clearway", priority: Int = -150, onDown: OnDown = .direct, marks: Marks = Marks(shift: 24),
@@ -133,6 +135,14 @@ public enum PlanError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Local interception reads connection tracking, which begins at priority -200.
     case priority(Int)
     case nothingIntercepted
+
+    /// The listener it is about, if it is about one.
+    public var listener: String? {
+        switch self {
+        case .loopbackRedirect(let listener, _), .loopbackInterface(let listener): listener
+        case .name, .priority, .nothingIntercepted: nil
+        }
+    }
 
     public var description: String {
         switch self {

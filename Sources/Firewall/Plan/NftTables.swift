@@ -134,7 +134,9 @@ extension Plan {
     private func untracked(_ text: inout NftText) {
         text.open("chain untracked_prerouting")
         text.line("type filter hook prerouting priority -300; policy accept;")
-        text.line("meta l4proto tcp tcp flags & (syn | ack) != syn socket transparent 1 notrack")
+        text.line(
+            "meta l4proto tcp tcp flags & (syn | ack) != syn socket transparent 1 "
+                + "socket mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own)) notrack")
         text.close()
         text.open("chain untracked_output")
         text.line("type filter hook output priority -300; policy accept;")

@@ -74,7 +74,7 @@ public struct Plan: Hashable, Sendable {
         route = rules.isEmpty ? nil : "local default dev lo table \(spec.routeTable) protocol \(ownProtocol)"
         // A TIME_WAIT socket of ours found by early demux turns a forwarded packet into one the kernel drops.
         sysctls =
-            spec.forwarding && spec.interceptions.contains { !$0.interfaces.isEmpty }
+            spec.leavesSocketsInTheWay && !spec.isSwept
             ? [Sysctl(name: "net.ipv4.tcp_early_demux", value: "0")] : []
     }
 
@@ -83,6 +83,9 @@ public struct Plan: Hashable, Sendable {
 }
 
 extension FirewallSpec {
+    /// Whether packets that this host only forwards can meet sockets of ours that have foreign addresses.
+    var leavesSocketsInTheWay: Bool { forwarding && interceptions.contains { !$0.interfaces.isEmpty } }
+
     /// Whether packets arriving on an interface get our mark: intercepted ones, or replies to a preserved source.
     var divertsGateway: Bool {
         interceptions.contains { !$0.interfaces.isEmpty && ($0.mode == .tproxy || $0.preservesSource) }

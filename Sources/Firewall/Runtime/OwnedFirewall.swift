@@ -14,6 +14,7 @@ public final class OwnedFirewall {
 
     private let nft: Tool
     private let routing: Routing
+    private(set) var sweeper: Sweeper?
     private(set) var owner: NftOwner?
     private var settings = SavedSettings()
 
@@ -24,9 +25,13 @@ public final class OwnedFirewall {
     }
 
     /// Applies a specification, all of it or, when this throws, nothing.
-    public static func apply(_ spec: FirewallSpec) throws(FirewallError) -> OwnedFirewall {
+    ///
+    /// - Parameter canSweep: false: even where left-over sockets could be destroyed, early demux is switched off instead.
+    public static func apply(_ spec: FirewallSpec, canSweep: Bool = true) throws(FirewallError) -> OwnedFirewall {
         var capabilities: UInt64 = 0
         guard cs_effective_capabilities(&capabilities) != 0 || capabilities & 1 << 12 != 0 else { throw .noCapability }
+        var spec = spec
+        spec.isSwept = spec.leavesSocketsInTheWay && canSweep && Sweeper.isSupported(spec.marks)
         let (plan, notices) = try reachable(spec)
         let firewall = OwnedFirewall(plan, nft: try Tool.find("nft"), ip: try Tool.find("ip"))
         firewall.notices = notices
@@ -55,13 +60,21 @@ public final class OwnedFirewall {
     public func reapply() throws(FirewallError) {
         owner?.end()
         owner = nil
-        try checkName()
-        try install(plan, tableExists: false)
+        do throws(FirewallError) {
+            try checkName()
+            try install(plan, tableExists: false)
+        } catch {
+            owner?.end()
+            owner = nil
+            throw error
+        }
     }
 
     /// Puts another plan in place of this one; packets meet the old rules or the new, never none. When this throws, the old
     /// rules stay. The table's name and the marks cannot change.
     public func replace(with spec: FirewallSpec) throws(FirewallError) {
+        var spec = spec
+        spec.isSwept = plan.spec.isSwept
         let (next, notices) = try OwnedFirewall.reachable(spec)
         guard next.spec.table == plan.spec.table, next.spec.marks == plan.spec.marks else {
             throw FirewallError(.specification, "firewall.table and firewall.mark change only with a new start")
@@ -93,13 +106,17 @@ public final class OwnedFirewall {
         removeDownTable()
         try? routing.remove(plan)
         if !anotherLives { settings.restore() }
-        destroyTimeWait()
+        sweeper?.end()
+        sweeper = nil
+        // With early demux on, a TIME_WAIT socket of ours would swallow forwarded packets of its tuple for a minute.
+        if plan.spec.leavesSocketsInTheWay { Sweeper.sweepTimeWait(plan.spec.marks) }
     }
 
     // ---- steps ----
 
     /// The order matters: a packet that bears a mark must find its route, and what refuses comes after what intercepts.
     private func install(_ plan: Plan, tableExists: Bool) throws(FirewallError) {
+        if plan.spec.isSwept, sweeper == nil { sweeper = try Sweeper(plan.spec.marks) }
         for setting in plan.sysctls {
             if let notice = settings.set(setting) { notices.append(notice) }
         }
@@ -183,12 +200,5 @@ public final class OwnedFirewall {
             guard let marks = Marks(lowestBit: mask & ~(mask << 1)) else { return false }
             do { return try MarkReservation(marks) == nil } catch { return false }
         }
-    }
-
-    /// With early demux on again, a TIME_WAIT socket of ours would swallow forwarded packets of its tuple for a minute.
-    private func destroyTimeWait() {
-        guard !plan.sysctls.isEmpty, let ss = try? Tool.find("ss") else { return }
-        let marks = plan.spec.marks
-        _ = try? ss.run(["-K", "-H", "-t", "-a", "state", "time-wait", "fwmark = \(hex(marks.own))/\(hex(marks.mask))"])
     }
 }

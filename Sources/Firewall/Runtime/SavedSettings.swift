@@ -1,4 +1,6 @@
+internal import CSockets
 internal import Glibc
+internal import TransparentSockets
 
 /// What kernel settings were before we changed them. The file outlives a SIGKILL, and is shared by all our processes in one
 /// network namespace: the last one to stop restores.
@@ -8,16 +10,21 @@ struct SavedSettings {
     private var original: [String: String] = [:]
 
     init() {
-        var status = stat()
-        guard stat("/proc/thread-self/ns/net", &status) == 0 else {
-            path = nil
-            return
-        }
-        path = "\(Self.folder)/netns-\(status.st_ino).sysctl"
+        path = Self.path()
         for line in (path.flatMap(fileText) ?? "").split(separator: "\n") {
             let parts = line.split(separator: "=", maxSplits: 1)
             if parts.count == 2 { original[String(parts[0])] = String(parts[1]) }
         }
+    }
+
+    /// Not the inode of the namespace: that number comes again, and with it somebody else's settings.
+    static func path() -> String? {
+        let raw = cs_socket_unix_datagram()
+        guard raw >= 0 else { return nil }
+        let socket = Descriptor(owning: raw)
+        var cookie: UInt64 = 0
+        guard cs_namespace_cookie(socket.raw, &cookie) == 0 else { return nil }
+        return "\(folder)/netns-\(cookie).sysctl"
     }
 
     /// - Returns: what to tell the operator when the setting cannot be changed.

@@ -115,10 +115,12 @@ func reap(_ pid: pid_t) -> Int32 {
 
 /// The next bytes, none when a signal came in between, `nil` at the end.
 func readSome(_ descriptor: Int32) -> [UInt8]? {
+    var result = 0
     let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
-        count = max(cs_read(descriptor, buffer.baseAddress, 4096), 0)
+        repeat { result = cs_read(descriptor, buffer.baseAddress, 4096) } while result == -Int(EINTR)
+        count = max(result, 0)
     }
-    return bytes.isEmpty ? nil : bytes
+    return result > 0 ? bytes : nil
 }
 
 /// Both ends close-on-exec.
