@@ -171,7 +171,8 @@ import TransparentSockets
                 (spec.table, spec.marks, spec.routeTable, spec.preference) = (
                     table, choice.marks, choice.routeTable, choice.preference
                 )
-                firewalls.append((try OwnedFirewall.apply(spec), reservation))
+                // The setting is what the two share.
+                firewalls.append((try OwnedFirewall.apply(spec, canSweep: false), reservation))
             }
             #expect(firewalls.map(\.1.marks.shift) == [24, 26])
             firewalls[0].0.remove()
