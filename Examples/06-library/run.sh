@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 source "$(dirname "$0")/../../Scripts/scratch-network.bash"
 cd "$(dirname "$0")"
-swift build --quiet --scratch-path "$root/.build/example-library"
+# A first build tells of the packages it fetches: that is no part of what the example shows.
+if ! build=$(swift build --quiet --scratch-path "$root/.build/example-library" 2>&1); then
+    echo "$build"
+    exit 1
+fi
 
 gateway
 web_server

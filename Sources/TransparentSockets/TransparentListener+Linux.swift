@@ -17,7 +17,7 @@ public struct TransparentListener: ~Copyable, Sendable {
     public let address: ListenAddress
     public let mode: InterceptionMode
 
-    /// Binds and listens. `[::]` serves IPv4 too; every other address serves its own family.
+    /// Binds and listens. `[::]` serves IPv4 too, unless told otherwise; every other address serves its own family.
     ///
     /// - Throws: `SocketError`: EADDRINUSE when the address is taken (also by a program that shares its port),
     ///   EADDRNOTAVAIL when it is not this host's, EPERM without CAP_NET_ADMIN for `tproxy` or a mark, EACCES for a port
@@ -45,7 +45,7 @@ public struct TransparentListener: ~Copyable, Sendable {
             try check("setsockopt(SO_REUSEPORT)", cs_set_option(raw, cs_level_socket, SO_REUSEPORT, 1))
         }
         if ipv6 {
-            let only: Int32 = socket.address.isUnspecified ? 0 : 1
+            let only: Int32 = socket.address.isUnspecified && !options.ipv6Only ? 0 : 1
             try check("setsockopt(IPV6_V6ONLY)", cs_set_option(raw, cs_level_ipv6, IPV6_V6ONLY, only))
         }
         if options.mode == .tproxy {

@@ -145,4 +145,44 @@ import Testing
         #expect(direction.moved == 5)
         #expect(!direction.splices)
     }
+
+    /// Reads stop at the mark of urgent data, and behind a FIN `splice` even calls it the end. What is not urgent arrives.
+    @Test(arguments: RelayMode.allCases, [cs_epoll_pri, cs_epoll_pri | cs_epoll_rdhup, cs_epoll_rdhup])
+    func urgentDataStopsNothing(_ mode: RelayMode, _ events: UInt32) throws {
+        let wire = try Wire(mode)
+        var direction = Direction()
+        direction.splices = mode == .splice
+        _ = cs_send(wire.entry, "abc", 3, 0)
+        _ = cs_send(wire.entry, "X", 1, Int32(MSG_OOB))
+        _ = cs_send(wire.entry, "def", 3, 0)
+        let ends = events & cs_epoll_rdhup != 0
+        if ends { _ = cs_shutdown(wire.entry, Int32(SHUT_WR)) }
+        direction.noteSource(cs_epoll_in | events)
+        let moved = direction.move(from: wire.source, to: wire.sink, wire.resources)
+        #expect(moved == (ends ? .finished : .waiting))
+        if ends { _ = cs_shutdown(wire.sink, Int32(SHUT_WR)) }
+        var received = [UInt8](repeating: 0, count: 16)
+        var count = 0
+        while count < 6 {
+            let more = received.withUnsafeMutableBytes { cs_receive(wire.exit, $0.baseAddress! + count, 16 - count) }
+            guard more > 0 || more == -Int(EAGAIN) else { break }
+            count += max(more, 0)
+        }
+        #expect(received[..<count].elementsEqual("abcdef".utf8))
+    }
+
+    /// A failure that is met behind a short read is told once by the kernel: first the bytes, then the failure.
+    @Test func bytesBeforeAResetAreHandedOnAndTheResetIsNotForgotten() throws {
+        let wire = try Wire(.copy)
+        var direction = Direction()
+        _ = cs_send(wire.entry, "abc", 3, 0)
+        #expect(cs_reset_on_close(wire.entry) == 0)
+        // The number stays in use, so that the wire closes it once.
+        let spare = dup(wire.exit)
+        #expect(dup2(spare, wire.entry) == wire.entry)
+        _ = cs_close(spare)
+        direction.noteSource(cs_epoll_in | cs_epoll_err | cs_epoll_hup | cs_epoll_rdhup)
+        #expect(direction.move(from: wire.source, to: wire.sink, wire.resources) == .sourceFailed(-ECONNRESET))
+        #expect(direction.moved == 3)
+    }
 }

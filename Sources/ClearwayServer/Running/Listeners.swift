@@ -15,7 +15,7 @@ struct ListenerPlan {
     /// In the order of the configuration.
     var keys: [ListenerKey] = []
 
-    /// - Parameter ipv6: false on a host without IPv6, where `[::]` becomes `0.0.0.0`.
+    /// - Parameter ipv6: false on a host without IPv6.
     init(_ configuration: Configuration, ipv6: Bool) {
         for listener in configuration.listeners {
             let mode: InterceptionMode = listener.mode == .tproxy ? .tproxy : .redirect
@@ -25,15 +25,19 @@ struct ListenerPlan {
                 case .address: .address
                 case .addressAndPort: .addressAndPort
                 }
-            for var address in listener.listen {
-                if !ipv6, address.value.address.isIPv6, address.value.address.isUnspecified {
-                    address = ListenAddress(SocketAddress(.v4(IPv4Address(bits: 0)), port: address.value.port))
-                }
+            for address in listener.listen.flatMap({ Self.sockets($0, ipv6: ipv6) }) {
                 let key = ListenerKey(address: address, mode: mode)
                 keys.append(key)
                 settings[key] = ListenerSettings(name: listener.name, preservedSource: preserved)
             }
         }
+    }
+
+    /// `[::]` is two sockets, one for each family: IPv4 connections of an IPv6 socket cost more.
+    private static func sockets(_ address: ListenAddress, ipv6: Bool) -> [ListenAddress] {
+        guard address.value.address.isIPv6, address.value.address.isUnspecified else { return [address] }
+        let ipv4 = ListenAddress(SocketAddress(.v4(IPv4Address(bits: 0)), port: address.value.port))
+        return ipv6 ? [ipv4, address] : [ipv4]
     }
 
     var addresses: [ListenAddress] { keys.map(\.address) }
@@ -50,14 +54,14 @@ struct ListenerPlan {
 ///
 /// - Returns: for each worker the sockets it is to serve.
 func bind(
-    _ plan: ListenerPlan, except old: ListenerPlan?, workers: Int, mark: UInt32, keepAlive: Int32
+    _ plan: ListenerPlan, except old: ListenerPlan?, workers: Int, mark: UInt32
 ) throws(Failure) -> [[NewListener]] {
     var bound: [[NewListener]] = Array(repeating: [], count: workers)
     for key in plan.keys where old?.settings[key] == nil {
         let settings = plan.settings[key]!
         var options = ListenerOptions(mode: key.mode)
         options.mark = mark
-        options.keepAlive = keepAlive
+        options.ipv6Only = true
         options.sharesPort = workers > 1
         do throws(SocketError) {
             if options.sharesPort { try TransparentListener.checkFree(key.address, options) }

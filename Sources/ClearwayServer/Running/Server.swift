@@ -53,7 +53,7 @@ final class Server {
         try Rules.checkPermission(configuration)
         rules = try Rules(configuration)
         let settings = Settings(configuration, limits, workers: count, mark: rules.mark)
-        let bound = try bind(plan, except: nil, workers: count, mark: rules.mark, keepAlive: settings.keepAlive)
+        let bound = try bind(plan, except: nil, workers: count, mark: rules.mark)
         listeners = plan
 
         let shared = Worker.Shared()
@@ -104,7 +104,7 @@ final class Server {
         logs.logger.notice(
             "ready",
             metadata: [
-                "listeners": "\(listeners.addresses.map(\.description).joined(separator: " "))",
+                "listeners": "\(configuration.listeners.flatMap(\.listen).map(\.description).joined(separator: " "))",
                 "workers": .stringConvertible(workers.count), "max_sessions": .stringConvertible(limits.sessions),
                 "descriptors": .stringConvertible(limits.descriptors), "mark": "0x\(String(rules.mark, radix: 16))",
                 "version": "\(version)",
@@ -134,12 +134,12 @@ final class Server {
         guard
             let limits = Limits(
                 descriptors: limits.descriptors, workers: workers.count,
-                listeners: new.listeners.reduce(0) { $0 + $1.listen.count },
+                listeners: ListenerPlan(new, ipv6: ipv6).keys.count,
                 wanted: new.maxSessions)
         else { throw Failure(.systemError, "too few descriptors for so many listeners") }
         let plan = ListenerPlan(new, ipv6: ipv6)
         let settings = Settings(new, limits, workers: workers.count, mark: rules.mark)
-        let bound = try bind(plan, except: listeners, workers: workers.count, mark: rules.mark, keepAlive: settings.keepAlive)
+        let bound = try bind(plan, except: listeners, workers: workers.count, mark: rules.mark)
         let log = try new.log.file == configuration.log.file ? nil : LogFile(path: new.log.file)
         try rules.replace(with: new, logs.logger)
         // From here on nothing can fail.

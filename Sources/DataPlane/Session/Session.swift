@@ -254,12 +254,13 @@ final class Session {
         worker.loop.setDeadline(id, at: relayDeadline ?? .max)
     }
 
-    /// At the first look at a session that lives longer than most, and not at its start: two calls that short sessions
-    /// are spared. The client's socket has it from the listener.
+    /// At the first look at a session that lives longer than most, and not at its start: short sessions are spared the calls
+    /// and the kernel's timers.
     private func armKeepAlive() {
-        guard !keepsAlive, let raw = upstream?.raw else { return }
+        guard !keepsAlive, let raw = upstream?.raw, let clientRaw = socket?.descriptor.raw else { return }
         keepsAlive = true
         try? setKeepAlive(raw, seconds: worker.settings.keepAlive)
+        try? setKeepAlive(clientRaw, seconds: worker.settings.keepAlive)
     }
 }
 
