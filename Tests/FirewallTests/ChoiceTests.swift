@@ -79,11 +79,11 @@ import Testing
         #expect(
             ours.isSame(
                 as: RouteRule(
-                    preference: 1000, onlyOutgoing: true, mark: 0x200_0000, mask: 0x300_0000, action: .goto(1002))))
+                    preference: 1000, incoming: "lo", mark: 0x200_0000, mask: 0x300_0000, action: .goto(1002))))
         #expect(
             !ours.isSame(
                 as: RouteRule(
-                    preference: 1000, onlyOutgoing: false, mark: 0x200_0000, mask: 0x300_0000, action: .goto(1002))))
+                    preference: 1000, incoming: nil, mark: 0x200_0000, mask: 0x300_0000, action: .goto(1002))))
         #expect(ListedRule(line: "Error: nothing") == nil)
         #expect(ListedRule(line: "") == nil)
         #expect(ListedRule(line: "-1: x") == nil)

@@ -49,7 +49,7 @@ public struct ListedRule: Hashable, Sendable {
 
     func isSame(as rule: RouteRule) -> Bool {
         guard isOurs, preference == rule.preference, mark == rule.mark, mask == rule.mask,
-            (incoming == "lo") == rule.onlyOutgoing
+            incoming == rule.incoming
         else { return false }
         return switch rule.action {
         case .lookup(let table): self.table == table && goto == nil

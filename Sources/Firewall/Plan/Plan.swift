@@ -9,8 +9,8 @@ public struct RouteRule: Hashable, Sendable {
         case goto(Int)
     }
     public var preference: Int
-    /// Only packets this host sends, and the kernel's own questions about the way back.
-    public var onlyOutgoing: Bool
+    /// Only packets that arrive here; `lo`: those this host sends, and the kernel's own questions about the way back.
+    public var incoming: String?
     public var mark: UInt32
     public var mask: UInt32
     public var action: Action
@@ -23,7 +23,7 @@ public struct RouteRule: Hashable, Sendable {
             case .goto(let preference): "goto \(preference)"
             }
         return
-            "pref \(preference)\(onlyOutgoing ? " iif lo" : "") fwmark \(hex(mark))/\(hex(mask)) \(target) protocol \(ownProtocol)"
+            "pref \(preference)\(incoming.map { " iif \($0)" } ?? "") fwmark \(hex(mark))/\(hex(mask)) \(target) protocol \(ownProtocol)"
     }
 }
 
@@ -50,25 +50,29 @@ public struct Plan: Hashable, Sendable {
         self.spec = spec
         let marks = spec.marks
         let preference = spec.preference
-        // Under src_valid_mark=1 the kernel checks a packet's source with its mark: it then asks for the way back "from lo"
-        // and would find our local route, and call the packet a martian. So that question jumps over the rule for arriving
-        // packets. The target must exist, therefore it comes first and exists also without local interception.
         var rules: [RouteRule] = []
-        if spec.divertsGateway || spec.interceptsLocally {
+        let named = spec.namedGateways
+        // Under src_valid_mark=1 the kernel checks a packet's source with its mark: it then asks for the way back "from lo"
+        // and would find our local route, and call the packet a martian. A rule for the clients' interface alone is not asked.
+        // Where packets may arrive on any interface, that question jumps over the rule: the target must exist, therefore it
+        // comes first and exists also without local interception.
+        if (spec.divertsGateway && named == nil) || spec.interceptsLocally {
             rules.append(
                 RouteRule(
-                    preference: preference + 2, onlyOutgoing: true, mark: marks.local, mask: marks.mask,
+                    preference: preference + 2, incoming: "lo", mark: marks.local, mask: marks.mask,
                     action: .lookup(spec.routeTable)))
         }
+        if spec.divertsGateway, named == nil {
+            rules.append(
+                RouteRule(
+                    preference: preference, incoming: "lo", mark: marks.gateway, mask: marks.mask, action: .goto(preference + 2)))
+        }
         if spec.divertsGateway {
-            rules += [
+            rules += (named ?? [nil]).map {
                 RouteRule(
-                    preference: preference, onlyOutgoing: true, mark: marks.gateway, mask: marks.mask,
-                    action: .goto(preference + 2)),
-                RouteRule(
-                    preference: preference + 1, onlyOutgoing: false, mark: marks.gateway, mask: marks.mask,
-                    action: .lookup(spec.routeTable)),
-            ]
+                    preference: preference + 1, incoming: $0, mark: marks.gateway, mask: marks.mask,
+                    action: .lookup(spec.routeTable))
+            }
         }
         self.rules = rules
         route = rules.isEmpty ? nil : "local default dev lo table \(spec.routeTable) protocol \(ownProtocol)"
@@ -83,6 +87,14 @@ public struct Plan: Hashable, Sendable {
 }
 
 extension FirewallSpec {
+    /// The interfaces on which packets of carried sessions arrive, if they can be named: not with a preserved source, whose
+    /// replies come from anywhere, nor with a name that stands for several.
+    var namedGateways: [String?]? {
+        let gateways = interceptions.filter { !$0.interfaces.isEmpty }
+        let names = unique(gateways.filter { $0.mode == .tproxy }.flatMap(\.interfaces))
+        return gateways.contains(where: \.preservesSource) || names.contains { $0.hasSuffix("*") } ? nil : names
+    }
+
     /// Whether packets that this host only forwards can meet sockets of ours that have foreign addresses.
     var leavesSocketsInTheWay: Bool { forwarding && interceptions.contains { !$0.interfaces.isEmpty } }
 

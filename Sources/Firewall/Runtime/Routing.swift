@@ -50,7 +50,7 @@ struct Routing {
     }
 
     private func deletion(_ rule: ListedRule) -> String {
-        "rule del pref \(rule.preference) fwmark \(hex(rule.mark ?? 0))/\(hex(rule.mask)) protocol \(ownProtocol)"
+        "rule del pref \(rule.preference)\(rule.incoming.map { " iif \($0)" } ?? "") fwmark \(hex(rule.mark ?? 0))/\(hex(rule.mask)) protocol \(ownProtocol)"
     }
 
     private func failed(_ result: Tool.Finished, _ family: String) -> FirewallError {
