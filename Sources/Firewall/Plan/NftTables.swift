@@ -70,6 +70,9 @@ extension Plan {
         let local = members.filter(\.local)
         text.open("chain prerouting")
         text.line("type filter hook prerouting priority \(spec.priority); policy accept;")
+        if local.isEmpty, let named = spec.namedGateways?.compactMap({ $0 }), !named.isEmpty {
+            text.line("iifname != { \(named.map { "\"\($0)\"" }.joined(separator: ", ")) } accept")
+        }
         text.line("meta l4proto != tcp accept")
         if spec.divertsGateway {
             // Packets of sessions we carry. Never a SYN: it must reach tproxy, which knows how to reopen a TIME_WAIT socket.
@@ -109,11 +112,16 @@ extension Plan {
         }
     }
 
-    /// Marks packets of sessions we carry. The first rule is for nearly all of them; the third for those whose socket is not a
-    /// full one (a handshake's last packet, TIME_WAIT), of which `socket wildcard` says nothing.
+    /// Marks packets of sessions we carry. Each rule that asks for the socket costs a search, so the first one is for nearly
+    /// all packets, and knows our sockets by their mark. The second is for clients of a foreign port equal to a listener's,
+    /// the last for those whose socket is not a full one (a handshake's last packet, TIME_WAIT): it has neither mark nor
+    /// wildcard.
     private func divert(_ text: inout NftText) {
         let mark = setMark("meta", spec.marks.gateway)
+        let ports = Set(spec.interceptions.flatMap(\.listen).map(\.value.port)).sorted().map(String.init).joined(separator: ", ")
+        let ours = "socket mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own))"
         text.open("chain divert")
+        text.line("tcp dport != { \(ports) } \(ours) \(mark) accept")
         text.line("socket transparent 1 socket wildcard 0 \(mark) accept")
         // A listener on a wildcard address is "found" for any packet to its port, also one on its way to another host.
         text.line("socket wildcard 1 accept")
