@@ -10,7 +10,7 @@ internal import TransparentSockets
 /// here. An actor with this loop as its serial executor was tried and starts each task on the global pool.
 ///
 /// Everything but ``post(_:)`` and ``enqueue(_:)`` belongs to the loop's own thread. That is what the `@unchecked` stands
-/// for, and the only place of the data plane that says so; debug builds check the thread.
+/// for, here and in what the loop confines: `Worker`, `LoopBound`, `NewListener` on its way in.
 final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// Whose event it is: the low bits of the payload that epoll hands back.
     enum Source: UInt64 {
@@ -47,7 +47,6 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// Sessions that ended in this turn: they are called without being retained, so they live until it is over.
     private var ended: [Session] = []
     private var events: UnsafeMutablePointer<cs_event>
-    private var isStopped = false
     private var thread: pthread_t?
     private var listeners: [UInt32: Listener] = [:]
     private var nextListener: UInt32 = 0
@@ -151,10 +150,10 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     // MARK: The loop
 
-    /// Runs until ``stop()``; the calling thread becomes the loop's.
-    func run() {
+    /// The calling thread becomes the loop's, for as long as the process lives.
+    func run() -> Never {
         thread = pthread_self()
-        while !isStopped {
+        while true {
             let count = cs_epoll_wait(epoll.raw, events, Int32(Self.batch), wait)
             now = cs_monotonic_nanoseconds()
             for index in 0..<max(Int(count), 0) {
@@ -168,8 +167,6 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
             ended.removeAll(keepingCapacity: true)
         }
     }
-
-    func stop() { isStopped = true }
 
     private var wait: Int32 {
         guard again.isEmpty, jobs.isEmpty else { return 0 }
