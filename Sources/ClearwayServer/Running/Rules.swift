@@ -7,7 +7,7 @@ internal import TransparentSockets
 /// The kernel's side of interception, for the time that the program runs.
 final class Rules {
     /// CAP_NET_ADMIN, in the numbering of `linux/capability.h`.
-    private static let netAdmin: UInt64 = 1 << 12
+    private static let netAdmin: Int32 = 12
 
     /// The number on all packets of our own; 0 when nothing may or need be marked.
     let mark: UInt32
@@ -27,12 +27,12 @@ final class Rules {
             throw Failure(.notPermitted, "CAP_NET_ADMIN is missing: run as root, or give the program that capability")
         }
         // For nft and ip, which do the work: a capability of the file's alone would end at them.
-        _ = cs_pass_capability_on(12)
+        _ = cs_pass_capability_on(netAdmin)
     }
 
     private static var hasNetAdmin: Bool {
         var capabilities: UInt64 = 0
-        return cs_effective_capabilities(&capabilities) == 0 && capabilities & netAdmin != 0
+        return cs_effective_capabilities(&capabilities) == 0 && capabilities >> UInt64(netAdmin) & 1 == 1
     }
 
     /// Chooses marks. Nothing is changed in the kernel yet.
