@@ -1,4 +1,4 @@
-internal import CSockets
+internal import Firewall
 internal import Glibc
 
 /// Gives back the pages of program text that only the start needed: reading configuration, choosing marks, running `nft`.
@@ -6,7 +6,7 @@ internal import Glibc
 /// Text is mapped from the file and never written, so a page that is wanted again comes back from the page cache. It
 /// leaves 7 MB of 12 resident.
 func releaseStartupPages() {
-    guard let maps = wholeFile("/proc/self/maps") else { return }
+    guard let maps = fileText("/proc/self/maps") else { return }
     for line in maps.split(separator: "\n") {
         // START-END r-xp OFFSET DEVICE INODE PATH
         let fields = line.split(separator: " ", omittingEmptySubsequences: true)
@@ -16,18 +16,5 @@ func releaseStartupPages() {
             continue
         }
         _ = madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
-    }
-}
-
-private func wholeFile(_ path: String) -> String? {
-    let descriptor = cs_open(path, O_RDONLY, 0)
-    guard descriptor >= 0 else { return nil }
-    defer { _ = cs_close(descriptor) }
-    var bytes: [UInt8] = []
-    var piece = [UInt8](repeating: 0, count: 16_384)
-    while true {
-        let count = cs_read(descriptor, &piece, piece.count)
-        guard count > 0 else { return count == 0 ? String(decoding: bytes, as: UTF8.self) : nil }
-        bytes += piece[..<count]
     }
 }

@@ -3,7 +3,7 @@ internal import Glibc
 internal import TransparentSockets
 
 /// The text of a small file, at most 1 MiB; `nil` when it cannot be read.
-func fileText(_ path: String) -> String? {
+package func fileText(_ path: String) -> String? {
     let raw = cs_open(path, O_RDONLY, 0)
     guard raw >= 0 else { return nil }
     let file = Descriptor(owning: raw)
