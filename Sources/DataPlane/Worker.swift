@@ -15,6 +15,8 @@ public final class Worker: @unchecked Sendable {
     private let sessions: Shared.SessionCount
     private(set) var settings: Settings
     private(set) var resources: Resources
+    /// Upstream sockets that can be dialled again.
+    var sockets = SocketPool()
     private var selfCheck = SelfCheck([])
     private var listeners: [Listener] = []
     private var pausedListeners = 0
@@ -84,6 +86,8 @@ public final class Worker: @unchecked Sendable {
         let added = added
         loop.post { [self] in
             self.settings = settings
+            // Their mark is that of the old settings.
+            sockets.empty()
             resources.mode = settings.relay
             resources.pipes.limit = settings.maxPipes
             selfCheck = SelfCheck(allAddresses)

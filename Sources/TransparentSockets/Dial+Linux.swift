@@ -39,10 +39,7 @@ private func dialOnce(
     if options.delaysAcknowledgement {
         try check("setsockopt(TCP_QUICKACK)", cs_set_option(raw, cs_level_tcp, TCP_QUICKACK, 0))
     }
-    var endpoint = upstream.value.endpoint
-    let result = cs_connect(raw, &endpoint)
-    guard result == 0 || result == -EINPROGRESS else { throw SocketError("connect \(upstream)", result) }
-    return DialedConnection(descriptor: descriptor, progress: result == 0 ? .connected : .inProgress)
+    return DialedConnection(descriptor: descriptor, progress: try beginToConnect(raw, to: upstream))
 }
 
 private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketError) {
@@ -66,6 +63,43 @@ private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketErro
             : cs_set_option(raw, cs_level_ip, IP_TRANSPARENT, 1))
     var endpoint = address.endpoint
     try check("bind \(address)", cs_bind(raw, &endpoint))
+}
+
+/// Frees a socket of a connection that has ended both ways, so that ``redial(_:to:delaysAcknowledgement:)`` can use it again:
+/// for short connections that is a good deal cheaper than a socket of their own.
+///
+/// Both ends must have been seen: ours sent with `shutdown`, the peer's read.
+/// - Returns: whether the socket is free. Not before the peer has acknowledged our end, which would be lost otherwise.
+/// - Throws: `SocketError`: the connection broke after all; close the socket.
+///
+/// Source: `connect(2)` AF_UNSPEC, `tcp(7)` SIOCOUTQ.
+public func disconnect(_ raw: Int32) throws(SocketError) -> Bool {
+    var unacknowledged: Int32 = 0
+    try check("ioctl(SIOCOUTQ)", cs_unacknowledged(raw, &unacknowledged))
+    guard unacknowledged == 0 else { return false }
+    if let error = connectionError(raw) { throw SocketError(call: "connect", errno: error) }
+    try check("connect(AF_UNSPEC)", cs_disconnect(raw))
+    return true
+}
+
+/// Begins to connect a socket that ``disconnect(_:)`` has freed. It keeps the options it was dialled with, and its place in
+/// an epoll instance.
+///
+/// - Parameter delaysAcknowledgement: see ``DialOptions/delaysAcknowledgement``; the one option that the kernel forgets.
+public func redial(
+    _ raw: Int32, to upstream: UpstreamAddress, delaysAcknowledgement: Bool
+) throws(SocketError) -> DialProgress {
+    if delaysAcknowledgement {
+        try check("setsockopt(TCP_QUICKACK)", cs_set_option(raw, cs_level_tcp, TCP_QUICKACK, 0))
+    }
+    return try beginToConnect(raw, to: upstream)
+}
+
+private func beginToConnect(_ raw: Int32, to upstream: UpstreamAddress) throws(SocketError) -> DialProgress {
+    var endpoint = upstream.value.endpoint
+    let result = cs_connect(raw, &endpoint)
+    guard result == 0 || result == -EINPROGRESS else { throw SocketError("connect \(upstream)", result) }
+    return result == 0 ? .connected : .inProgress
 }
 
 /// Connects and waits, for programs without an event loop.

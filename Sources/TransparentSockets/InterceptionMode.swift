@@ -25,6 +25,9 @@ public struct ListenerOptions: Hashable, Sendable {
     public var sharesPort = false
     /// Seconds of silence after which the kernel probes whether an accepted connection's peer still lives; 0: never.
     public var keepAlive: Int32 = 0
+    /// Hold the acknowledgement of a client's first data back so that it can travel with the answer, which saves a packet per
+    /// connection. The kernel waits 40 ms; ``acknowledgeNow(_:)`` ends the wait.
+    public var delaysAcknowledgement = false
 
     public init(mode: InterceptionMode) { self.mode = mode }
 }

@@ -33,6 +33,10 @@ public struct TransparentListener: ~Copyable, Sendable {
         var endpoint = socket.endpoint
         try check("bind \(address)", cs_bind(descriptor.raw, &endpoint))
         try check("listen \(address)", cs_listen(descriptor.raw, options.backlog))
+        if options.delaysAcknowledgement {
+            // Not earlier: `listen` resets it.
+            try check("setsockopt(TCP_QUICKACK)", cs_set_option(descriptor.raw, cs_level_tcp, TCP_QUICKACK, 0))
+        }
         self.descriptor = descriptor
         self.address = address
         mode = options.mode

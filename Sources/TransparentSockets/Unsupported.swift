@@ -48,6 +48,14 @@ public func dial(
     throw unsupported("dial")
 }
 
+public func disconnect(_ raw: Int32) throws(SocketError) -> Bool { throw unsupported("disconnect") }
+
+public func redial(
+    _ raw: Int32, to upstream: UpstreamAddress, delaysAcknowledgement: Bool
+) throws(SocketError) -> DialProgress {
+    throw unsupported("redial")
+}
+
 public func connectionError(_ raw: Int32) -> Errno? { .notSupported }
 
 public func acknowledgeNow(_ raw: Int32) {}

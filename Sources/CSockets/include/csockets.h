@@ -133,6 +133,13 @@ static inline int cs_connect(int fd, const struct cs_endpoint *address) {
     socklen_t length = cs_to_sockaddr(address, &raw);
     return CS_RESULT(connect(fd, (struct sockaddr *)&raw, length));
 }
+// Frees a socket of the connection it had: it can connect again.
+static inline int cs_disconnect(int fd) {
+    struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    return CS_RESULT(connect(fd, &nobody, sizeof nobody));
+}
+// How much the peer has not acknowledged yet, an end that was sent included.
+static inline int cs_unacknowledged(int fd, int *bytes) { return CS_RESULT(ioctl(fd, TIOCOUTQ, bytes)); }
 static inline int cs_listen(int fd, int backlog) { return CS_RESULT(listen(fd, backlog)); }
 static inline int cs_accept(int fd, struct cs_endpoint *peer) {
     struct sockaddr_storage raw;

@@ -60,6 +60,7 @@ func bind(
     for key in plan.keys where old?.settings[key] == nil {
         let settings = plan.settings[key]!
         var options = ListenerOptions(mode: key.mode)
+        options.delaysAcknowledgement = true
         options.mark = mark
         options.ipv6Only = true
         options.sharesPort = workers > 1

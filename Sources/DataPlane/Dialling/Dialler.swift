@@ -18,13 +18,19 @@ extension Session {
             case .address: .address(client.value.address)
             case .addressAndPort: .addressAndPort(client.value)
             }
+        let used = options.source == .unspecified ? worker.sockets.take(isIPv6: upstream.value.address.isIPv6) : nil
+        let isWatched = used != nil
         do throws(SocketError) {
-            let dialed = try TransparentSockets.dial(upstream, options)
-            adopt(dialed.release())
+            if let used {
+                _ = try redial(used.raw, to: upstream, delaysAcknowledgement: options.delaysAcknowledgement)
+                adopt(used)
+            } else {
+                adopt(try TransparentSockets.dial(upstream, options).release())
+            }
         } catch {
             return failure(error)
         }
-        return await connected(within: worker.settings.connectTimeout)
+        return await connected(within: worker.settings.connectTimeout, isWatched: isWatched)
     }
 
     /// How a failed connect ends the session; what only an operator can mend is reported as well.
@@ -37,6 +43,7 @@ extension Session {
         case .timedOut: return .upstreamTimeout
         case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable,
             .resourceTemporarilyUnavailable:
+            worker.sockets.empty()
             return report(.proxyLimit, "\(error)")
         // ICMP answers that firewalls and routers send in place of the plain ones.
         case .permissionDenied where isConnect, .protocolError where isConnect, .protocolNotAvailable where isConnect,

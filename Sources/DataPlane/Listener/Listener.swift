@@ -57,6 +57,7 @@ final class Listener {
             } catch {
                 switch error.errno {
                 case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory:
+                    worker.sockets.empty()
                     pause(.acceptPaused(listener: settings.name, reason: "\(error)"))
                     return false
                 default:

@@ -32,6 +32,9 @@ struct Relay {
     /// One side has ended, the other is still open.
     var isHalfClosed: Bool { endedFirst != nil }
 
+    /// Both sides have ended, and each has the other's end or gets it with the closing.
+    var isFinished: Bool { up.isFinished && down.isFinished }
+
     mutating func clientReady(_ events: UInt32, _ resources: Resources, now: UInt64) -> Step {
         up.noteSource(events)
         down.noteSink(events)
@@ -94,7 +97,7 @@ struct Relay {
         if upMoved == .finished { up.isFinished = true }
         if downMoved == .finished { down.isFinished = true }
         // When both are through, closing sends the ends and saves the calls.
-        guard !(up.isFinished && down.isFinished) else { return endedFirst }
+        guard !isFinished else { return endedFirst }
         if upMoved == .finished { _ = cs_shutdown(upstream, Int32(SHUT_WR)) }
         if downMoved == .finished { _ = cs_shutdown(client, Int32(SHUT_WR)) }
         return nil

@@ -31,6 +31,8 @@ final class Session {
     private var keepsAlive = false
     private var isQueued = false
     private var isHalfCloseTimed = false
+    /// Its first data, by data of the upstream's; or that will be seen to.
+    private var isClientAcknowledged = false
 
     init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
         client = connection.client
@@ -86,7 +88,7 @@ final class Session {
         let isBroken = clientEvents & cs_epoll_err != 0
         let step = relay!.step(worker.resources, now: worker.loop.now, broken: isBroken ? .client : nil)
         // Nothing of the client's to carry the handshake's last acknowledgement: an upstream that speaks first waits for it.
-        if relay!.up.moved == 0 { worker.loop.acknowledgeSoon(id) }
+        if relay!.up.moved == 0 { worker.loop.acknowledgeSoon(id, to: .upstream) }
         settle(step)
     }
 
@@ -99,6 +101,9 @@ final class Session {
         }
         // Both sockets close here, before anybody hears of it.
         socket = nil
+        if isUpstreamReusable(ending), let used = upstream.take(), let destination {
+            worker.sockets.retire(used, isIPv6: destination.value.address.isIPv6)
+        }
         upstream = nil
         relay?.release(worker.resources)
         if let local, let destination { worker.loopGuard.remove(local.value, to: destination.value) }
@@ -108,6 +113,12 @@ final class Session {
                 listener: settings.name, client: client, destination: destination,
                 local: relay == nil ? nil : local, up: relay?.up.moved ?? 0,
                 down: relay?.down.moved ?? 0, duration: worker.loop.now - startedAt, ending: ending))
+    }
+
+    /// A plain socket after a short session: nothing of it is left in the socket.
+    private func isUpstreamReusable(_ ending: Ending) -> Bool {
+        guard ending.isOrderly, let relay, !keepsAlive, settings.preservedSource == .off else { return false }
+        return relay.isFinished && relay.up.moved &+ relay.down.moved <= 1 << 16
     }
 
     /// Tells an operator why a session ended.
@@ -129,8 +140,8 @@ final class Session {
     }
 
     /// Waits for the first edge of the upstream's socket.
-    func connected(within timeout: UInt64) async -> Ending? {
-        guard let raw = upstream?.raw, worker.loop.watch(raw, .upstream, of: id) == 0 else {
+    func connected(within timeout: UInt64, isWatched: Bool) async -> Ending? {
+        guard let raw = upstream?.raw, worker.loop.watch(raw, .upstream, of: id, isWatched: isWatched) == 0 else {
             return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
         }
         guard !worker.isCut else { return .proxyDrain }
@@ -163,6 +174,10 @@ final class Session {
             if !isHalfCloseTimed, relay!.isHalfClosed {
                 isHalfCloseTimed = true
                 setRelayDeadline()
+            }
+            if !isClientAcknowledged, relay!.up.moved > 0 {
+                isClientAcknowledged = true
+                if relay!.down.moved == 0 { worker.loop.acknowledgeSoon(id, to: .client) }
             }
         case .comeBack:
             guard !isQueued else { break }
@@ -215,10 +230,15 @@ final class Session {
         }
     }
 
-    /// The upstream was connected a moment ago: sends the acknowledgement that no data has carried.
-    func acknowledge() {
-        guard phase == .relaying, relay!.up.moved == 0, let raw = upstream?.raw else { return }
-        acknowledgeNow(raw)
+    /// Sends the acknowledgement that `side` waits for, when no data has carried it.
+    func acknowledge(_ side: Relay.Side) {
+        guard phase == .relaying else { return }
+        switch side {
+        case .upstream:
+            if relay!.up.moved == 0, let raw = upstream?.raw { acknowledgeNow(raw) }
+        case .client:
+            if relay!.down.moved == 0, let raw = socket?.descriptor.raw { acknowledgeNow(raw) }
+        }
     }
 
     /// Ends the session now: the drain is over. One that is just being set up finds that out by itself.

@@ -70,15 +70,20 @@ extension Plan {
         let local = members.filter(\.local)
         text.open("chain prerouting")
         text.line("type filter hook prerouting priority \(spec.priority); policy accept;")
+        let gateway = members.filter { !$0.interfaces.isEmpty }
+        // What the first line lets through need not be asked for its interface again.
+        var only: String?
         if local.isEmpty, let named = spec.namedGateways?.compactMap({ $0 }), !named.isEmpty {
             text.line("iifname != { \(named.map { "\"\($0)\"" }.joined(separator: ", ")) } accept")
+            if named.count == 1 { only = named[0] }
         }
         text.line("meta l4proto != tcp accept")
         if spec.divertsGateway {
             // Packets of sessions we carry. Never a SYN: it must reach tproxy, which knows how to reopen a TIME_WAIT socket.
-            for match in divertedInterfaces { text.line("\(match)tcp flags & (syn | ack) != syn jump divert") }
+            for interface in divertedInterfaces {
+                text.line("\(match(interface, besides: only))tcp flags & (syn | ack) != syn jump divert")
+            }
         }
-        let gateway = members.filter { !$0.interfaces.isEmpty }
         if !members.isEmpty, !spec.isDraining {
             exclusions(&text)
             if !local.isEmpty {
@@ -86,8 +91,8 @@ extension Plan {
                     text.line("iifname \"lo\" meta mark & \(hex(marks.mask)) == \(hex(marks.local)) jump \(name)")
                 }
             }
-            text.line("iifname \"lo\" accept")
-            dispatch(gateway, .gateway, prefix: "", &text)
+            if only == nil { text.line("iifname \"lo\" accept") }
+            dispatch(gateway, .gateway, prefix: "", besides: only, &text)
         }
         text.close()
         if spec.divertsGateway { divert(&text) }
@@ -113,16 +118,14 @@ extension Plan {
     }
 
     /// Marks packets of sessions we carry. Each rule that asks for the socket costs a search, so the first one is for nearly
-    /// all packets, and knows our sockets by their mark. The second is for clients of a foreign port equal to a listener's,
-    /// the last for those whose socket is not a full one (a handshake's last packet, TIME_WAIT): it has neither mark nor
-    /// wildcard.
+    /// all packets, and knows our sockets by their mark. The others are for clients of a foreign port equal to a listener's,
+    /// and for sockets that are not full ones (a handshake's last packet, TIME_WAIT): those have neither mark nor wildcard.
     private func divert(_ text: inout NftText) {
         let mark = setMark("meta", spec.marks.gateway)
         let ports = Set(spec.interceptions.flatMap(\.listen).map(\.value.port)).sorted().map(String.init).joined(separator: ", ")
         let ours = "socket mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own))"
         text.open("chain divert")
         text.line("tcp dport != { \(ports) } \(ours) \(mark) accept")
-        text.line("socket transparent 1 socket wildcard 0 \(mark) accept")
         // A listener on a wildcard address is "found" for any packet to its port, also one on its way to another host.
         text.line("socket wildcard 1 accept")
         text.line("socket transparent 1 \(mark) accept")
@@ -133,8 +136,7 @@ extension Plan {
     private var divertedInterfaces: [String] {
         let gateways = spec.interceptions.filter { !$0.interfaces.isEmpty }
         let names = unique(gateways.filter { $0.mode == .tproxy }.flatMap(\.interfaces))
-        if gateways.contains(where: \.preservesSource) || names.contains("*") { return ["iifname != \"lo\" "] }
-        return names.map { "iifname \"\($0)\" " }
+        return gateways.contains(where: \.preservesSource) || names.contains("*") ? ["*"] : names
     }
 
     /// Keeps a preserved source out of connection tracking: the client's own, redirected connection is there already with the
@@ -235,17 +237,22 @@ extension Plan {
         if spec.families.ipv6 { text.line("ip6 daddr { \(excludedV6.joined(separator: ", ")) } accept") }
     }
 
-    private func dispatch(_ members: [Interception], _ scope: Scope, prefix: String, _ text: inout NftText) {
+    /// - Parameter only: the one interface whose packets come this far.
+    private func dispatch(
+        _ members: [Interception], _ scope: Scope, prefix: String, besides only: String? = nil, _ text: inout NftText
+    ) {
         for (member, name) in zip(members, names(members, scope)) {
             for interface in scope == .gateway ? member.interfaces : [""] {
-                let match =
-                    switch interface {
-                    case "": ""
-                    case "*": "iifname != \"lo\" "
-                    default: "iifname \"\(interface)\" "
-                    }
-                text.line("\(match)jump \(prefix)\(name)")
+                text.line("\(match(interface, besides: only))jump \(prefix)\(name)")
             }
+        }
+    }
+
+    private func match(_ interface: String, besides only: String?) -> String {
+        switch interface {
+        case "", only: ""
+        case "*": "iifname != \"lo\" "
+        default: "iifname \"\(interface)\" "
         }
     }
 
