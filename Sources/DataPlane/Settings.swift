@@ -28,6 +28,8 @@ public struct Settings: Sendable, Equatable {
     public var maxSessions = 1_000
     /// Pipes of one worker; past it, directions go on copying.
     public var maxPipes = 64
+    /// Used upstream sockets that one worker keeps per family, to dial them again.
+    public var maxKeptSockets = 64
     /// Bytes that a pipe should hold; the kernel may give less.
     public var pipeSize = 1 << 20
     /// Seconds after which the kernel probes a silent peer.

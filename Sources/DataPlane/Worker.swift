@@ -16,7 +16,7 @@ public final class Worker: @unchecked Sendable {
     private(set) var settings: Settings
     private(set) var resources: Resources
     /// Upstream sockets that can be dialled again.
-    var sockets = SocketPool()
+    var sockets: SocketPool
     private var selfCheck = SelfCheck([])
     private var listeners: [Listener] = []
     private var pausedListeners = 0
@@ -57,6 +57,7 @@ public final class Worker: @unchecked Sendable {
         sessions = shared.sessions
         self.settings = settings
         resources = Resources(settings)
+        sockets = SocketPool(limit: settings.maxKeptSockets)
         loop.endOfTurn = { [unowned self] in endTurn() }
     }
 
@@ -86,8 +87,8 @@ public final class Worker: @unchecked Sendable {
         let added = added
         loop.post { [self] in
             self.settings = settings
-            // Their mark is that of the old settings.
-            sockets.empty()
+            // The mark of those kept is that of the old settings.
+            sockets = SocketPool(limit: settings.maxKeptSockets)
             resources.mode = settings.relay
             resources.pipes.limit = settings.maxPipes
             selfCheck = SelfCheck(allAddresses)

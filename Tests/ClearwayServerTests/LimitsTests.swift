@@ -7,7 +7,8 @@ import Testing
     func whatIsAllowedFits(_ descriptors: Int, _ workers: Int) throws {
         let limits = try #require(Limits(descriptors: descriptors, workers: workers, listeners: 2, wanted: 0))
         #expect(limits.sessions >= workers)
-        #expect(2 * limits.sessions + 2 * limits.pipes + Limits.reserve + workers * 10 <= descriptors)
+        let kept = 2 * limits.keptSockets * workers
+        #expect(2 * limits.sessions + 2 * limits.pipes + kept + Limits.reserve + workers * 10 <= descriptors)
     }
 
     @Test func moreThanFitsIsCut() throws {

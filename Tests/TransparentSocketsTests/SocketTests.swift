@@ -104,6 +104,86 @@ import TransparentSockets
         #expect(try localAddress(third.raw).value == wished)
     }
 
+    /// Reads one byte: 1, 0 at the end, or a negated errno.
+    private func readOne(_ raw: Int32) -> Int {
+        var entry = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
+        var byte: UInt8 = 0
+        return poll(&entry, 1, 5_000) == 1 ? cs_receive(raw, &byte, 1) : -Int(ETIMEDOUT)
+    }
+
+    @Test(arguments: ["127.0.0.1", "::1"], [true, false])
+    func aSocketIsDialledAgain(_ host: String, _ upstreamEndsFirst: Bool) throws {
+        let first = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let second = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        var options = DialOptions()
+        options.mark = 0x77
+        let client = try dial(
+            UpstreamAddress(SocketAddress(IPAddress(host)!, port: try port(of: first))), options, within: .seconds(5))
+        let firstPort = try localAddress(client.raw).value.port
+        do {
+            let accepted = try accept(first).release()
+            if !upstreamEndsFirst {
+                #expect(cs_shutdown(client.raw, Int32(SHUT_WR)) == 0)
+                #expect(readOne(accepted.raw) == 0)
+            }
+        }
+        #expect(readOne(client.raw) == 0)
+        if upstreamEndsFirst { #expect(cs_shutdown(client.raw, Int32(SHUT_WR)) == 0) }
+        #expect(try disconnect(client.raw))
+        let target = SocketAddress(IPAddress(host)!, port: try port(of: second))
+        _ = try redial(client.raw, to: UpstreamAddress(target), delaysAcknowledgement: true)
+        acknowledgeNow(client.raw)
+        let accepted = try accept(second)
+        #expect(try accepted.originalDestination().value == target)
+        #expect(accepted.client.value.port != firstPort)
+        #expect(connectionError(client.raw) == nil)
+        var mark: Int32 = 0
+        #expect(cs_get_option(client.raw, cs_level_socket, SO_MARK, &mark) == 0)
+        #expect(mark == 0x77)
+        #expect(cs_send(client.raw, [7], 1, 0) == 1)
+        #expect(readOne(accepted.descriptor.raw) == 1)
+        #expect(cs_send(accepted.descriptor.raw, [8], 1, 0) == 1)
+        #expect(readOne(client.raw) == 1)
+    }
+
+    @Test func aSocketIsNotFreeBeforeItsEndIsAcknowledged() throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let client = try dial(
+            UpstreamAddress(SocketAddress(IPAddress("127.0.0.1")!, port: try port(of: listener))), within: .seconds(5))
+        let accepted = try accept(listener)
+        // More than the other side's buffer takes: our end waits behind it.
+        let block = [UInt8](repeating: 1, count: 1 << 16)
+        var sent = 0
+        while case let count = cs_send(client.raw, block, block.count, 0), count > 0 { sent += count }
+        #expect(cs_shutdown(client.raw, Int32(SHUT_WR)) == 0)
+        #expect(try !disconnect(client.raw))
+        // The connection has not suffered.
+        var buffer = [UInt8](repeating: 0, count: 1 << 16)
+        var received = 0
+        var entry = pollfd(fd: accepted.descriptor.raw, events: Int16(POLLIN), revents: 0)
+        while poll(&entry, 1, 5_000) == 1 {
+            let count = cs_receive(accepted.descriptor.raw, &buffer, buffer.count)
+            guard count > 0 else { break }
+            received += count
+        }
+        #expect(received == sent)
+    }
+
+    @Test func aBrokenConnectionFreesNothing() throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let client = try dial(
+            UpstreamAddress(SocketAddress(IPAddress("127.0.0.1")!, port: try port(of: listener))), within: .seconds(5))
+        do {
+            let accepted = try accept(listener)
+            _ = cs_reset_on_close(accepted.descriptor.raw)
+        }
+        var entry = pollfd(fd: client.raw, events: Int16(POLLIN), revents: 0)
+        #expect(poll(&entry, 1, 5_000) == 1)
+        #expect {
+            _ = try disconnect(client.raw)
+        } throws: { ($0 as? SocketError)?.errno == .connectionReset }
+    }
+
     @Test func aDescriptorClosesOnce() throws {
         let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
         let raw = listener.descriptor.raw

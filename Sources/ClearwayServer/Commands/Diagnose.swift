@@ -11,6 +11,7 @@ public struct Report: Sendable {
 ///
 /// - Parameter probe: also send real traffic through this host, from a scratch client namespace to a scratch server one.
 public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure) -> Report {
+    Rules.passPermissionOn()
     let configuration = try loadConfiguration(path)
     let choice = Choice.fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
     let plan: Plan

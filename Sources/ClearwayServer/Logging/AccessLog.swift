@@ -119,10 +119,7 @@ final class DrainSignal: Sendable {
     private let count = Atomic<Int>(0)
     let wakeup: Int32
 
-    init() {
-        wakeup = cs_eventfd()
-        precondition(wakeup >= 0, "eventfd: \(wakeup)")
-    }
+    init() throws(Failure) { wakeup = try newWakeup() }
 
     var drained: Int { count.load(ordering: .acquiring) }
 

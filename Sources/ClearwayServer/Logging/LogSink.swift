@@ -19,10 +19,7 @@ final class LogSink: Sendable {
     /// Readable when records wait.
     let wakeup: Int32
 
-    init() {
-        wakeup = cs_eventfd()
-        precondition(wakeup >= 0, "eventfd: \(wakeup)")
-    }
+    init() throws(Failure) { wakeup = try newWakeup() }
 
     /// - Parameter records: whole lines; taken over or dropped together.
     func append(_ records: [UInt8], lines: UInt64 = 1) {

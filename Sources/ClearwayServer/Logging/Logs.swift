@@ -5,7 +5,7 @@ internal import Logging
 /// All there is to the program's log, as the admin thread sees it: records come in through the sink, lines go out to the
 /// file.
 final class Logs {
-    let sink = LogSink()
+    let sink: LogSink
     let line: LogLine
     let logger: Logger
     private let handler: ServerLogHandler
@@ -14,6 +14,7 @@ final class Logs {
     private var format: Configuration.Log.Format
 
     init(_ log: Configuration.Log) throws(Failure) {
+        sink = try LogSink()
         file = try LogFile(path: log.file)
         line = LogLine(host: hostName(), topic: "clearway")
         format = log.format

@@ -1,3 +1,4 @@
+internal import CSockets
 internal import Glibc
 
 /// How the program ends, by `sysexits(3)`.
@@ -26,3 +27,10 @@ public struct Failure: Error, Sendable, CustomStringConvertible {
 }
 
 func errorText(_ errno: Int32) -> String { String(cString: strerror(errno)) }
+
+/// A descriptor by which one thread wakes another.
+func newWakeup() throws(Failure) -> Int32 {
+    let raw = cs_eventfd()
+    guard raw >= 0 else { throw Failure(.systemError, "eventfd: \(errorText(-raw))") }
+    return raw
+}

@@ -10,10 +10,14 @@ struct Limits: Equatable {
     static let reservePerWorker = 8
     /// Pipes that sessions may borrow at a time, in all: past it, directions go on copying.
     static let mostPipes = 1_024
+    /// Used sockets that one worker may keep per family. More than sessions end at a time in one turn of its loop is no use.
+    static let mostKeptSockets = 64
 
     var descriptors: Int
     var sessions: Int
     var pipes: Int
+    /// Of one worker, per family.
+    var keptSockets: Int
 
     /// - Parameters:
     ///   - descriptors: the soft limit, after raising it to the hard one.
@@ -23,11 +27,13 @@ struct Limits: Equatable {
     init?(descriptors: Int, workers: Int, listeners: Int, wanted: Int, memory: Int = physicalMemory()) {
         let reserved = Self.reserve + workers * (Self.reservePerWorker + listeners)
         let pipes = min(Self.mostPipes, descriptors / 16, memory >> 20 / 16)
-        // A session needs a descriptor for each side; a pipe has two ends.
-        let fitting = (descriptors - reserved - 2 * pipes) / 2
+        let keptSockets = min(Self.mostKeptSockets, descriptors / 32 / workers)
+        // A session needs a descriptor for each side; a pipe has two ends; sockets are kept for each of two families.
+        let fitting = (descriptors - reserved - 2 * pipes - 2 * keptSockets * workers) / 2
         guard fitting >= workers else { return nil }
         self.descriptors = descriptors
         self.pipes = pipes
+        self.keptSockets = keptSockets
         sessions = wanted == 0 ? fitting : min(wanted, fitting)
     }
 

@@ -26,9 +26,11 @@ final class Rules {
         guard Self.hasNetAdmin else {
             throw Failure(.notPermitted, "CAP_NET_ADMIN is missing: run as root, or give the program that capability")
         }
-        // For nft and ip, which do the work: a capability of the file's alone would end at them.
-        _ = cs_pass_capability_on(netAdmin)
+        passPermissionOn()
     }
+
+    /// To nft and ip, which do the work: a capability of the file's alone would end at them.
+    static func passPermissionOn() { _ = cs_pass_capability_on(netAdmin) }
 
     private static var hasNetAdmin: Bool {
         var capabilities: UInt64 = 0

@@ -29,13 +29,14 @@ final class Server {
     let rules: Rules
     let workers: [Worker]
     private let observers: [AccessLog]
-    let drainSignal = DrainSignal()
+    let drainSignal: DrainSignal
 
     /// Takes what can be refused: log file, permission, descriptors, addresses. Nothing is visible to anybody yet.
     init(_ configuration: Configuration, _ path: String?) throws(Failure) {
         self.configuration = configuration
         self.path = path
         signals = try Signals()
+        drainSignal = try DrainSignal()
         logs = try Logs(configuration.log)
         ipv6 = hasIPv6()
         let count = configuration.workers == 0 ? availableCPUs() : configuration.workers
@@ -199,6 +200,7 @@ extension Settings {
         halfCloseTimeout = configuration.timeouts.halfClose.nanoseconds
         maxSessions = limits.sessions
         maxPipes = limits.pipes / workers
+        maxKeptSockets = limits.keptSockets
     }
 }
 

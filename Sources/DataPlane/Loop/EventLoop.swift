@@ -75,7 +75,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        if let thread, pthread_equal(thread, pthread_self()) != 0 {
+        if isOnLoop {
             jobs.append(job)
         } else {
             wake { $0.jobs.append(job) }
@@ -94,11 +94,20 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         }
     }
 
+    private var isOnLoop: Bool { thread.map { pthread_equal($0, pthread_self()) != 0 } ?? false }
+
+    /// In debug builds, stops whoever comes from another thread. Every session comes by here, as it starts and as it ends.
+    private func assertOnLoop() { assert(isOnLoop, "\(Self.self) belongs to its own thread") }
+
     // MARK: Registration
 
-    func add(_ session: Session) -> SlotID { slots.insert(session) }
+    func add(_ session: Session) -> SlotID {
+        assertOnLoop()
+        return slots.insert(session)
+    }
 
     func remove(_ id: SlotID) {
+        assertOnLoop()
         timers.cancel(id.index, in: slots.slots)
         if let session = slots.remove(id) { ended.append(session) }
     }

@@ -53,7 +53,9 @@ public enum KernelFeature: String, Sendable, CaseIterable {
     }
 
     static func isPresent(_ feature: KernelFeature, _ nft: Tool) throws(FirewallError) -> Bool {
-        try nft.run(["-c", "-f", "-"], input: feature.probe).status == 0
+        let result = try nft.run(["-c", "-f", "-"], input: feature.probe)
+        guard !result.errors.contains("Operation not permitted") else { throw .noCapability }
+        return result.status == 0
     }
 }
 

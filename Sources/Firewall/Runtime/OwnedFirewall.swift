@@ -169,7 +169,6 @@ public final class OwnedFirewall {
         let text = scratch.interceptionTable(owned: true) + (scratch.downTableText ?? "")
         let result = try nft.run(["-c", "-f", "-"], input: text)
         guard result.status != 0 else { return }
-        if result.errors.contains("Operation not permitted") { throw .noCapability }
         for feature in plan.features {
             let present = try KernelFeature.isPresent(feature, nft)
             if !present { throw FirewallError(.missingFeature, "the kernel lacks \(feature.option)") }
