@@ -151,7 +151,12 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     }
 
     /// Calls `acknowledge` of a session soon, in case no data carries the acknowledgement that one side waits for.
-    func acknowledgeSoon(_ id: SlotID, to side: Relay.Side) { unacknowledged.add(id, side, now: now) }
+    ///
+    /// - Returns: false when there is no use in waiting: acknowledge now.
+    func acknowledgeSoon(_ id: SlotID, to side: Relay.Side) -> Bool { unacknowledged.add(id, side, now: now) }
+
+    /// An upstream has answered a client's first data, so many nanoseconds later.
+    func noteAnswer(after time: UInt64) { unacknowledged.noteAnswer(after: time) }
 
     /// Comes back to a session in the next turn: its budget was used up, its edge was not.
     func comeBack(_ id: SlotID) { again.append(id) }

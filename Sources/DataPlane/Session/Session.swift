@@ -31,8 +31,11 @@ final class Session {
     private var keepsAlive = false
     private var isQueued = false
     private var isHalfCloseTimed = false
-    /// Its first data, by data of the upstream's; or that will be seen to.
-    private var isClientAcknowledged = false
+    /// The client has data of the upstream's.
+    private var isAnswered = false
+    /// When the client's first data was handed on; 0: not yet.
+    private var askedAt: UInt64 = 0
+    private var askedBytes: UInt64 = 0
 
     init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
         client = connection.client
@@ -88,7 +91,7 @@ final class Session {
         let isBroken = clientEvents & cs_epoll_err != 0
         let step = relay!.step(worker.resources, now: worker.loop.now, broken: isBroken ? .client : nil)
         // Nothing of the client's to carry the handshake's last acknowledgement: an upstream that speaks first waits for it.
-        if relay!.up.moved == 0 { worker.loop.acknowledgeSoon(id, to: .upstream) }
+        if relay!.up.moved == 0 { _ = worker.loop.acknowledgeSoon(id, to: .upstream) }
         settle(step)
     }
 
@@ -175,15 +178,26 @@ final class Session {
                 isHalfCloseTimed = true
                 setRelayDeadline()
             }
-            if !isClientAcknowledged, relay!.up.moved > 0 {
-                isClientAcknowledged = true
-                if relay!.down.moved == 0 { worker.loop.acknowledgeSoon(id, to: .client) }
-            }
+            if !isAnswered { noteFirstAnswer() }
         case .comeBack:
             guard !isQueued else { break }
             isQueued = true
             worker.loop.comeBack(id)
         case .ended(let ending): finish(ending)
+        }
+    }
+
+    /// The client's first data is best acknowledged by the answer to it, if that comes soon.
+    private func noteFirstAnswer() {
+        let now = worker.loop.now
+        if relay!.down.moved > 0 {
+            isAnswered = true
+            // An answer to more than that may have waited for the client, and the client for us.
+            if askedAt != 0, relay!.up.moved == askedBytes { worker.loop.noteAnswer(after: now - askedAt) }
+        } else if relay!.up.moved > 0, askedAt == 0 {
+            askedAt = now
+            askedBytes = relay!.up.moved
+            if !worker.loop.acknowledgeSoon(id, to: .client) { acknowledge(.client) }
         }
     }
 
