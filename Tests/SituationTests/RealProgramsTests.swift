@@ -15,7 +15,8 @@ extension Situations {
                     """
                     user root;
                     daemon off;
-                    worker_processes 1;
+                    # A worker would outlive its master, which is killed.
+                    master_process off;
                     pid \(scratch.file("nginx.pid"));
                     error_log stderr;
                     events {}
