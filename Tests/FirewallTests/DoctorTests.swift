@@ -106,7 +106,23 @@ import TransparentSockets
         let findings = try findings(.gateway) { $0.ruleset = found }
         #expect(findings.count == 4)
         #expect(
-            findings[0].remedy == "nft insert rule inet firewalld filter_INPUT meta mark & 0x03000000 != 0 accept")
+            findings[0].remedy == "nft insert rule inet firewalld filter_INPUT meta mark \\& 0x03000000 != 0 accept")
+    }
+
+    @Test func whatFirewallsMustLetIn() throws {
+        let drops: (inout SystemState) -> Void = { $0.ruleset.inputDrops = ["inet own input"] }
+        let insert = "nft insert rule inet own input"
+        #expect(try only(.preserving, drops).remedy == "\(insert) iifname eth1 tcp dport 1081 accept")
+        #expect(
+            try only(.everything, drops).remedy
+                == "\(insert) meta mark \\& 0x00300000 != 0 accept; \(insert) iifname br0 tcp dport 1083 accept")
+        var spec = Situation.redirect.spec
+        spec.interceptions[0].interfaces = []
+        var state = SystemState()
+        state.interfaces = ["lo": true]
+        drops(&state)
+        let found = examine(try Plan(spec), state)
+        #expect(found.allSatisfy { $0.severity == .ok })
     }
 
     @Test func takenPorts() throws {

@@ -116,13 +116,12 @@ private func neighbours(_ plan: Plan, _ state: SystemState, running: Bool) -> [F
                 71, "nft table", "table \(taken) exists and belongs to no running clearway",
                 "nft delete table \(taken)   # or choose another name with firewall.table"))
     }
-    for chain in state.ruleset.inputDrops where spec.interceptions.contains(where: { $0.mode == .tproxy || !$0.interfaces.isEmpty })
-    {
-        let accept = "meta mark & \(hex(marks.mask)) != 0 accept"
+    let intercepted = interceptedInput(spec)
+    for chain in state.ruleset.inputDrops where !intercepted.isEmpty {
         findings.append(
             .warning(
                 "nft chain \(chain)", "drops by default what comes in, and intercepted packets come in there",
-                "nft insert rule \(chain) \(accept)"))
+                intercepted.map { "nft insert rule \(chain) \($0) accept" }.joined(separator: "; ")))
     }
     for chain in state.ruleset.forwardDrops where spec.interceptions.contains(where: { !$0.interfaces.isEmpty }) {
         findings.append(
@@ -141,6 +140,20 @@ private func neighbours(_ plan: Plan, _ state: SystemState, running: Bool) -> [F
                 "nft table \(table)", "has a flowtable: connections already in it pass by all rules", "nft list flowtables"))
     }
     return findings
+}
+
+/// How an `input` chain tells intercepted packets, as words for a shell: by their mark, and redirected ones, which bear none,
+/// by the listener's port. This host's own redirected ones come in over lo.
+private func interceptedInput(_ spec: FirewallSpec) -> [String] {
+    let tproxy = spec.interceptions.contains { $0.mode == .tproxy } ? ["meta mark \\& \(hex(spec.marks.mask)) != 0"] : []
+    let redirected = spec.interceptions.filter { $0.mode == .redirect }.flatMap { interception in
+        interception.interfaces.flatMap { interface in
+            unique(interception.listen.map(\.value.port)).map { port in
+                "iifname \(interface.replacing("*", with: "\\*")) tcp dport \(port)"
+            }
+        }
+    }
+    return tproxy + redirected
 }
 
 private func sockets(_ plan: Plan, _ state: SystemState, running: Bool) -> [Finding] {
