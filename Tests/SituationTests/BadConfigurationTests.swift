@@ -76,6 +76,20 @@ extension Situations {
             }
         }
 
+        @Test func theOneThatIsReadIsNamed() throws {
+            try play(Variant(), start: false) { stage in
+                func check(_ preparation: String) throws -> String {
+                    let script = "mount -t tmpfs tmpfs /etc && \(preparation) && exec \(clearwayBinary) check"
+                    return try stage.topology.router.finish(["unshare", "--mount", "sh", "-c", script]).output
+                }
+                let file = "/etc/clearway/clearway.toml"
+                let without = try check("true")
+                let with = try check("mkdir /etc/clearway && : >\(file)")
+                #expect(without.hasPrefix("default configuration: good: 1 listener"))
+                #expect(with.hasPrefix("\(file): good: 1 listener"))
+            }
+        }
+
         @Test func anEmptyOneIsTheDefault() throws {
             try play(Variant(scope: .local), start: false) { stage in
                 let file = try stage.topology.scratch.write("", to: "empty.toml")

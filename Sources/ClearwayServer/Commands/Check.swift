@@ -8,5 +8,5 @@ public func check(configurationAt path: String?) throws(Failure) -> String {
         "\(listener.name) (\(listener.mode.rawValue) \(listener.listen.map(\.description).joined(separator: ", ")))"
     }
     let count = listeners.count == 1 ? "1 listener" : "\(listeners.count) listeners"
-    return "\(path ?? "default configuration"): good: \(count): \(listeners.joined(separator: "; "))"
+    return "\(configurationFile(path) ?? "default configuration"): good: \(count): \(listeners.joined(separator: "; "))"
 }

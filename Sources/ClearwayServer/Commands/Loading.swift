@@ -9,11 +9,14 @@ public let version = "0.1.0"
 /// Where `run` looks when no file is named.
 let defaultPath = "/etc/clearway/clearway.toml"
 
+/// The file that is read; `nil`: the embedded default is taken.
+func configurationFile(_ path: String?) -> String? { path ?? (access(defaultPath, F_OK) == 0 ? defaultPath : nil) }
+
 /// Reads the named file, else the default one if it exists, else takes the embedded default.
 ///
 /// - Throws: `Failure` with `configuration` and every error found, one line each.
 func loadConfiguration(_ path: String?) throws(Failure) -> Configuration {
-    guard let path = path ?? (access(defaultPath, F_OK) == 0 ? defaultPath : nil) else { return .embeddedDefault }
+    guard let path = configurationFile(path) else { return .embeddedDefault }
     let configuration: Configuration
     do throws(ConfigurationErrors) {
         configuration = try Configuration.load(path)
