@@ -87,8 +87,6 @@ public final class Worker: @unchecked Sendable {
         let added = added
         loop.post { [self] in
             self.settings = settings
-            // The mark of those kept is that of the old settings.
-            sockets = SocketPool(limit: settings.maxKeptSockets)
             resources.mode = settings.relay
             resources.pipes.limit = settings.maxPipes
             selfCheck = SelfCheck(allAddresses)

@@ -68,17 +68,22 @@ private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketErro
 /// Frees a socket of a connection that has ended both ways, so that ``redial(_:to:delaysAcknowledgement:)`` can use it again:
 /// for short connections that is a good deal cheaper than a socket of their own.
 ///
-/// Both ends must have been seen: ours sent with `shutdown`, the peer's read.
+/// Both ends must have been seen: ours sent with `shutdown`, the peer's read. A socket that was connected to a link-local
+/// IPv6 address stays bound to that interface. Needs CAP_NET_ADMIN.
 /// - Returns: whether the socket is free. Not before the peer has acknowledged our end, which would be lost otherwise.
-/// - Throws: `SocketError`: the connection broke after all; close the socket.
+/// - Throws: `SocketError`: the connection broke after all, or EPERM; close the socket.
 ///
-/// Source: `connect(2)` AF_UNSPEC, `tcp(7)` SIOCOUTQ.
+/// Source: `connect(2)` AF_UNSPEC, `tcp(7)` SIOCOUTQ; TCP_REPAIR in Linux' `net/ipv4/tcp.c`.
 public func disconnect(_ raw: Int32) throws(SocketError) -> Bool {
+    // First: after a reset nothing will ever be acknowledged.
+    if let error = connectionError(raw) { throw SocketError(call: "shutdown", errno: error) }
     var unacknowledged: Int32 = 0
     try check("ioctl(SIOCOUTQ)", cs_unacknowledged(raw, &unacknowledged))
     guard unacknowledged == 0 else { return false }
-    if let error = connectionError(raw) { throw SocketError(call: "connect", errno: error) }
     try check("connect(AF_UNSPEC)", cs_disconnect(raw))
+    // By itself the kernel would go on counting where the last connection ended: whoever was at its other end could tell the
+    // next one's sequence number (RFC 6528), and a peer in TIME_WAIT could not tell the next one from the last.
+    try check("setsockopt(TCP_REPAIR)", cs_forget_sequence(raw))
     return true
 }
 

@@ -124,6 +124,14 @@ public enum IPAddress: Hashable, Sendable {
         }
     }
 
+    /// `169.254.0.0/16` or `fe80::/10`: what it means depends on the interface.
+    public var isLinkLocal: Bool {
+        switch self {
+        case .v4(let v4): v4.bits >> 16 == 0xA9FE
+        case .v6(let v6): v6.high >> 54 == 0xFE80 >> 6
+        }
+    }
+
     /// `127.0.0.0/8` or `::1`.
     public var isLoopback: Bool {
         switch self {

@@ -138,6 +138,16 @@ static inline int cs_disconnect(int fd) {
     struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     return CS_RESULT(connect(fd, &nobody, sizeof nobody));
 }
+// Lets the kernel choose the first sequence number of the next connection anew. Needs CAP_NET_ADMIN.
+static inline int cs_forget_sequence(int fd) {
+    int on = 1, off = -1, sending = 2, zero = 0;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) < 0)
+        return -errno;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &sending, sizeof sending) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &zero, sizeof zero) < 0)
+        return -errno;
+    return CS_RESULT(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof off));
+}
 // How much the peer has not acknowledged yet, an end that was sent included.
 static inline int cs_unacknowledged(int fd, int *bytes) { return CS_RESULT(ioctl(fd, TIOCOUTQ, bytes)); }
 static inline int cs_listen(int fd, int backlog) { return CS_RESULT(listen(fd, backlog)); }

@@ -200,7 +200,8 @@ extension Settings {
         halfCloseTimeout = configuration.timeouts.halfClose.nanoseconds
         maxSessions = limits.sessions
         maxPipes = limits.pipes / workers
-        maxKeptSockets = limits.keptSockets
+        // Making one ready takes the same permission as a mark.
+        maxKeptSockets = mark == 0 ? 0 : limits.keptSockets
     }
 }
 

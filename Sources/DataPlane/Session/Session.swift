@@ -31,11 +31,10 @@ final class Session {
     private var keepsAlive = false
     private var isQueued = false
     private var isHalfCloseTimed = false
-    /// The client has data of the upstream's.
+    /// When the client's first data was handed on, and what had been moved each way by then.
+    private var asked: (at: UInt64, up: UInt64, down: UInt64)?
+    /// ... and data of the upstream's has followed.
     private var isAnswered = false
-    /// When the client's first data was handed on; 0: not yet.
-    private var askedAt: UInt64 = 0
-    private var askedBytes: UInt64 = 0
 
     init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
         client = connection.client
@@ -104,7 +103,7 @@ final class Session {
         }
         // Both sockets close here, before anybody hears of it.
         socket = nil
-        if isUpstreamReusable(ending), let used = upstream.take(), let destination {
+        if isUpstreamReusable(ending), let destination, !destination.value.address.isLinkLocal, let used = upstream.take() {
             worker.sockets.retire(used, isIPv6: destination.value.address.isIPv6)
         }
         upstream = nil
@@ -189,15 +188,15 @@ final class Session {
 
     /// The client's first data is best acknowledged by the answer to it, if that comes soon.
     private func noteFirstAnswer() {
+        guard relay!.up.moved > 0 else { return }
         let now = worker.loop.now
-        if relay!.down.moved > 0 {
+        if asked == nil {
+            asked = (now, relay!.up.moved, relay!.down.moved)
+            if !worker.loop.acknowledgeSoon(id, to: .client) { acknowledge(.client) }
+        } else if let asked, relay!.down.moved > asked.down {
             isAnswered = true
             // An answer to more than that may have waited for the client, and the client for us.
-            if askedAt != 0, relay!.up.moved == askedBytes { worker.loop.noteAnswer(after: now - askedAt) }
-        } else if relay!.up.moved > 0, askedAt == 0 {
-            askedAt = now
-            askedBytes = relay!.up.moved
-            if !worker.loop.acknowledgeSoon(id, to: .client) { acknowledge(.client) }
+            if relay!.up.moved == asked.up { worker.loop.noteAnswer(after: now - asked.at) }
         }
     }
 
@@ -251,7 +250,7 @@ final class Session {
         case .upstream:
             if relay!.up.moved == 0, let raw = upstream?.raw { acknowledgeNow(raw) }
         case .client:
-            if relay!.down.moved == 0, let raw = socket?.descriptor.raw { acknowledgeNow(raw) }
+            if relay!.down.moved == asked?.down, let raw = socket?.descriptor.raw { acknowledgeNow(raw) }
         }
     }
 

@@ -94,6 +94,15 @@ final class Clearway {
         return (Int(line.filter(\.isNumber)) ?? 0) * 1024
     }
 
+    /// Open sockets, by their inodes.
+    var sockets: Set<String> {
+        let folder = "/proc/\(program.pid)/fd"
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return Set(
+            names.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)") }
+                .filter { $0.hasPrefix("socket:") })
+    }
+
     /// Open descriptors.
     var descriptors: Int {
         ((try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(program.pid)/fd")) ?? []).count

@@ -7,6 +7,7 @@ or "timeout". End of standard input ends the program, and every socket with it.
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import random
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 
@@ -158,6 +160,20 @@ def op_attempt(host, port, timeout=WAIT, count=1, **options):
 def op_send(socket_, text):
     find(socket_).sendall(text.encode("latin-1"))
     return {}
+
+
+def op_send_twice(socket_, text):
+    """Sends `text` in two writes, with Nagle's algorithm on: how many seconds until all of it was acknowledged."""
+    sock, half = find(socket_), len(text) // 2
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    started = time.monotonic()
+    sock.sendall(text[:half].encode("latin-1"))
+    sock.sendall(text[half:].encode("latin-1"))
+    while struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0\0\0\0"))[0] > 0:
+        if time.monotonic() - started > WAIT:
+            raise TimeoutError
+        time.sleep(0.0005)
+    return {"seconds": time.monotonic() - started}
 
 
 def op_dribble(socket_, text, pause=0):
