@@ -39,6 +39,27 @@ extension Situations {
             }
         }
 
+        /// What sweeps up after the killed one must not touch the sessions of the next, which bears the same mark.
+        @Test func theNextOneIsLeftAlone() throws {
+            try play(Variant()) { stage in
+                try stage.clearway.program.end()
+                try stage.startClearway()
+                let (client, server) = try stage.connected()
+                try stage.server.shut(server)
+                #expect(try stage.client.drain(client).end == "fin")
+                try waitUntil("the sweeper of the killed one gone") { try Self.sweepers(stage.topology.router) == 1 }
+                try stage.client.send(client, "still here")
+                #expect(try stage.server.receive(server, 10) == "still here")
+            }
+        }
+
+        private static func sweepers(_ namespace: Namespace) throws -> Int {
+            try namespace.require(["sh", "-c", "ip netns pids \(namespace.name)"]).split(separator: "\n").filter { pid in
+                let line = try? String(contentsOfFile: "/proc/\(pid)/cmdline", encoding: .utf8)
+                return line?.contains("read -r _\n") ?? false
+            }.count
+        }
+
         /// Whoever was being served learns of it, instead of waiting for ever.
         @Test func openSessionsAreReset() throws {
             try play(Variant()) { stage in

@@ -13,10 +13,13 @@ public final class MarkReservation {
         guard raw >= 0 else { throw .system("a Unix socket cannot be made", errno: -raw) }
         socket = Descriptor(owning: raw)
         self.marks = marks
-        let bound = cs_bind_abstract(socket.raw, "clearway-mark-\(marks.shift)")
+        let bound = cs_bind_abstract(socket.raw, Self.name(marks))
         if bound == -EADDRINUSE { return nil }
         guard bound == 0 else { throw .system("the mark window cannot be reserved", errno: -bound) }
     }
+
+    /// The socket's name, as others look for it.
+    static func name(_ marks: Marks) -> String { "clearway-mark-\(marks.shift)" }
 
     /// Chooses marks, route table and rule preference that are free in the network namespace of the calling thread.
     ///
