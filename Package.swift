@@ -34,6 +34,7 @@ let package = Package(
             name: "Configuration",
             dependencies: ["TransparentSockets", .product(name: "TOMLKit", package: "TOMLKit")],
             swiftSettings: strict),
+        .target(name: "Policy", dependencies: ["TransparentSockets"], swiftSettings: strict),
         .target(
             name: "Firewall",
             dependencies: ["TransparentSockets", "CSockets"],
@@ -62,6 +63,7 @@ let package = Package(
             name: "TransparentSocketsTests",
             dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
+        .testTarget(name: "PolicyTests", dependencies: ["Policy", "TransparentSockets"], swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "TransparentSockets"], swiftSettings: strict),
         .testTarget(

@@ -1,0 +1,62 @@
+public import TransparentSockets
+
+public enum TransportProtocol: String, Hashable, Sendable, CaseIterable {
+    case tcp, udp
+}
+
+/// What is to be done with a session.
+public enum Action: Hashable, Sendable {
+    case direct
+    case reject
+    /// An upstream, by its number in the configuration.
+    case upstream(Int)
+}
+
+/// One entry of the policy. A criterion that is empty asks nothing; of several, all must hold; of its values, one.
+public struct Rule: Sendable {
+    public var domains: [DomainPattern] = []
+    public var destinations: [IPNetwork] = []
+    public var ports: [ClosedRange<UInt16>] = []
+    public var clients: [IPNetwork] = []
+    /// Names of listeners.
+    public var listeners: [String] = []
+    public var transport: TransportProtocol?
+    public var action: Action
+
+    public init(action: Action) { self.action = action }
+}
+
+/// What is known of a session when it is judged.
+public struct Query: Sendable {
+    public var listener: String
+    public var client: IPAddress
+    public var destination: IPAddress
+    public var port: UInt16
+    public var transport: TransportProtocol
+    /// The sniffed or requested name, if there is one.
+    public var name: DomainName?
+
+    public init(
+        listener: String, client: IPAddress, destination: IPAddress, port: UInt16, transport: TransportProtocol = .tcp,
+        name: DomainName? = nil
+    ) {
+        self.listener = listener
+        self.client = client
+        self.destination = destination
+        self.port = port
+        self.transport = transport
+        self.name = name
+    }
+}
+
+/// What the policy said.
+public struct Decision: Hashable, Sendable {
+    public var action: Action
+    /// The rule that decided, counted from 0; nil: none matched.
+    public var rule: Int?
+
+    public init(_ action: Action, rule: Int?) {
+        self.action = action
+        self.rule = rule
+    }
+}

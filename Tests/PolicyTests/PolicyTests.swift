@@ -1,0 +1,178 @@
+import Policy
+import Testing
+import TransparentSockets
+
+@Suite struct PolicyTests {
+    private func rule(_ action: Action = .reject, _ change: (inout Rule) -> Void) -> Rule {
+        var rule = Rule(action: action)
+        change(&rule)
+        return rule
+    }
+
+    private func query(_ destination: String, name: String? = nil, client: String = "10.0.0.1", port: UInt16 = 443) -> Query {
+        Query(
+            listener: "lan", client: IPAddress(client)!, destination: IPAddress(destination)!, port: port,
+            name: name.map { DomainName($0)! })
+    }
+
+    @Test func withoutRulesAllGoesDirect() {
+        let policy = Policy([])
+        #expect(policy.decide(query("192.0.2.1")) == Decision(.direct, rule: nil))
+        #expect(!policy.needsName(query("192.0.2.1")))
+    }
+
+    @Test func theFirstMatchDecidesWhateverItsCriterion() {
+        let policy = Policy([
+            rule(.upstream(0)) { $0.ports = [25...25] },
+            rule(.upstream(1)) { $0.domains = [DomainPattern("*.example.com")!] },
+            rule(.upstream(2)) { $0.destinations = [try! IPNetwork(parsing: "192.0.2.0/24")] },
+            rule(.upstream(3)) { $0.clients = [try! IPNetwork(parsing: "10.0.0.0/8")] },
+            rule(.reject) { _ in },
+        ])
+        #expect(policy.decide(query("192.0.2.1", name: "www.example.com", port: 25)).rule == 0)
+        #expect(policy.decide(query("192.0.2.1", name: "www.example.com")).rule == 1)
+        #expect(policy.decide(query("192.0.2.1", name: "example.com")).rule == 2)
+        #expect(policy.decide(query("198.51.100.1", name: "example.com")).rule == 3)
+        #expect(policy.decide(query("2001:db8::1", client: "2001:db8::2")) == Decision(.reject, rule: 4))
+    }
+
+    @Test func allOfARulesCriteriaMustHold() {
+        let policy = Policy([
+            rule {
+                $0.domains = [DomainPattern("a.example")!, DomainPattern("b.example")!]
+                $0.destinations = [try! IPNetwork(parsing: "192.0.2.0/24")]
+                $0.clients = [try! IPNetwork(parsing: "10.0.0.0/24")]
+                $0.ports = [80...90, 443...443]
+                $0.listeners = ["lan"]
+                $0.transport = .tcp
+            }
+        ])
+        #expect(policy.decide(query("192.0.2.9", name: "b.example", port: 85)).rule == 0)
+        #expect(policy.decide(query("192.0.2.9", name: "c.example", port: 85)).rule == nil)
+        #expect(policy.decide(query("192.0.3.9", name: "b.example", port: 85)).rule == nil)
+        #expect(policy.decide(query("192.0.2.9", name: "b.example", client: "10.0.1.1", port: 85)).rule == nil)
+        #expect(policy.decide(query("192.0.2.9", name: "b.example", port: 91)).rule == nil)
+        var other = query("192.0.2.9", name: "b.example", port: 85)
+        other.listener = "wan"
+        #expect(policy.decide(other).rule == nil)
+        other.listener = "lan"
+        other.transport = .udp
+        #expect(policy.decide(other).rule == nil)
+    }
+
+    @Test func aNameIsNeededOnlyWhereItCouldDecide() {
+        let policy = Policy([
+            rule { $0.destinations = [try! IPNetwork(parsing: "192.0.2.0/24")] },
+            rule {
+                $0.domains = [DomainPattern("a.example")!]
+                $0.ports = [443...443]
+            },
+        ])
+        #expect(!policy.needsName(query("192.0.2.1")))
+        #expect(policy.needsName(query("198.51.100.1")))
+        #expect(!policy.needsName(query("198.51.100.1", name: "b.example")))
+        #expect(!policy.needsName(query("198.51.100.1", port: 25)))
+    }
+
+    @Test func shadowedRulesAreFound() {
+        let network = { try! IPNetwork(parsing: $0 as String) }
+        let policy = Policy([
+            rule { $0.domains = [DomainPattern("*.example.com")!] },
+            rule { $0.domains = [DomainPattern("www.example.com")!, DomainPattern("*.b.example.com")!] },
+            rule { $0.domains = [DomainPattern("example.com")!, DomainPattern("www.example.com")!] },
+            rule { $0.destinations = [network("10.0.0.0/8"), network("192.168.0.0/16")] },
+            rule { $0.destinations = [network("10.1.0.0/16"), network("192.168.1.1")] },
+            rule { $0.destinations = [network("10.1.0.0/16"), network("172.16.0.0/12")] },
+            rule { $0.ports = [1...1000] },
+            rule {
+                $0.domains = [DomainPattern("z.example")!]
+                $0.ports = [80...80, 443...443]
+            },
+            rule { $0.ports = [999...1001] },
+            rule { $0.clients = [network("10.0.0.0/8")] },
+            rule {
+                $0.domains = [DomainPattern("y.example")!]
+                $0.clients = [network("10.5.0.0/16")]
+            },
+            rule { $0.domains = [DomainPattern("*.below.example")!] },
+            rule { _ in },
+            rule { $0.transport = .udp },
+        ])
+        let expected = [1: 0, 4: 3, 7: 6, 10: 9, 13: 12]
+        #expect(Dictionary(uniqueKeysWithValues: policy.shadowed.map { ($0.rule, $0.by) }) == expected)
+    }
+
+    /// Against the plainest thing that could take its place: one rule after the other, one criterion after the other.
+    @Test(arguments: 0..<20)
+    func itDecidesAsALinearSearchDoes(_ seed: UInt64) {
+        var random = SplitMix(seed)
+        let labels = ["a", "b", "c", "example", "com"]
+        func name(_ random: inout SplitMix) -> DomainName {
+            DomainName((0...random.below(3)).map { _ in labels[random.below(5)] }.joined(separator: "."))!
+        }
+        func address(_ random: inout SplitMix) -> IPAddress {
+            random.below(3) == 0
+                ? .v6(IPv6Address(high: 0x2001_0DB8 << 32, low: UInt64(random.below(4)) << 62 | UInt64(random.below(8))))
+                : .v4(IPv4Address(bits: UInt32(random.below(4)) << 30 | UInt32(random.below(8))))
+        }
+        func network(_ random: inout SplitMix) -> IPNetwork {
+            let base = address(&random)
+            let lengths = base.isIPv6 ? [0, 64, 66, 125, 127, 128] : [0, 1, 2, 29, 30, 32]
+            return IPNetwork(base, prefixLength: lengths[random.below(6)])
+        }
+        let rules = (0..<60).map { index in
+            rule(.upstream(index)) {
+                if random.below(3) == 0 {
+                    $0.domains = (0...random.below(4)).map { _ in DomainPattern(name(&random), isBelow: random.below(2) == 0) }
+                }
+                if random.below(3) == 0 { $0.destinations = (0...random.below(4)).map { _ in network(&random) } }
+                if random.below(4) == 0 { $0.clients = (0...random.below(4)).map { _ in network(&random) } }
+                if random.below(2) == 0 || index < 40 { $0.ports = [UInt16(random.below(10))...UInt16(10 + random.below(10))] }
+                if random.below(2) == 0 { $0.listeners = random.below(2) == 0 ? ["lan"] : ["wan", "dmz"] }
+            }
+        }
+        let policy = Policy(rules)
+        let shadowed = Set(policy.shadowed.map(\.rule))
+        for _ in 0..<2_000 {
+            let query = Query(
+                listener: ["lan", "wan", "dmz"][random.below(3)], client: address(&random), destination: address(&random),
+                port: UInt16(random.below(25)), name: random.below(3) == 0 ? nil : name(&random))
+            let expected = rules.firstIndex { matches($0, query) }
+            #expect(policy.decide(query).rule == expected)
+            if let expected { #expect(!shadowed.contains(expected)) }
+            if query.name == nil {
+                let couldChange = rules[..<(expected ?? rules.count)].contains { rule in
+                    var nameless = rule
+                    nameless.domains = []
+                    return !rule.domains.isEmpty && matches(nameless, query)
+                }
+                #expect(policy.needsName(query) == couldChange)
+            }
+        }
+    }
+
+    private func matches(_ rule: Rule, _ query: Query) -> Bool {
+        (rule.domains.isEmpty || query.name.map { name in rule.domains.contains { $0.matches(name) } } ?? false)
+            && (rule.destinations.isEmpty || rule.destinations.contains { $0.contains(query.destination) })
+            && (rule.clients.isEmpty || rule.clients.contains { $0.contains(query.client) })
+            && (rule.ports.isEmpty || rule.ports.contains { $0.contains(query.port) })
+            && (rule.listeners.isEmpty || rule.listeners.contains(query.listener))
+            && (rule.transport == nil || rule.transport == query.transport)
+    }
+}
+
+/// The same numbers in every run.
+struct SplitMix {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+        return z ^ z >> 31
+    }
+
+    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
+}
