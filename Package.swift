@@ -54,6 +54,8 @@ let package = Package(
             name: "clearway",
             dependencies: ["ClearwayServer", "Firewall", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: strict),
+        .executableTarget(
+            name: "decide", dependencies: ["Policy", "TransparentSockets"], path: "Benchmarks/decide", swiftSettings: strict),
         .testTarget(
             name: "DataPlaneTests", dependencies: ["DataPlane", "TransparentSockets", "CSockets"], swiftSettings: strict),
         .testTarget(
