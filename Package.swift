@@ -36,6 +36,8 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Policy", dependencies: ["TransparentSockets"], swiftSettings: strict),
         .target(
+            name: "Protocols", dependencies: ["TransparentSockets"], swiftSettings: strict + [.enableExperimentalFeature("Lifetimes")]),
+        .target(
             name: "Firewall",
             dependencies: ["TransparentSockets", "CSockets"],
             swiftSettings: strict),
@@ -65,6 +67,7 @@ let package = Package(
             name: "TransparentSocketsTests",
             dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
+        .testTarget(name: "ProtocolsTests", dependencies: ["Protocols", "TransparentSockets"], swiftSettings: strict),
         .testTarget(name: "PolicyTests", dependencies: ["Policy", "TransparentSockets"], swiftSettings: strict),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration", "TransparentSockets"], swiftSettings: strict),
