@@ -60,6 +60,7 @@ examples:
 
 bench: deps-bench release
 	Benchmarks/bench.py
+	.build/release/decide
 
 format:
 	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests Examples

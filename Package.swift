@@ -30,25 +30,25 @@ let package = Package(
             name: "TransparentSockets",
             dependencies: ["CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
-        .target(
-            name: "Configuration",
-            dependencies: ["TransparentSockets", .product(name: "TOMLKit", package: "TOMLKit")],
-            swiftSettings: strict),
         .target(name: "Policy", dependencies: ["TransparentSockets"], swiftSettings: strict),
         .target(
             name: "Protocols", dependencies: ["TransparentSockets"], swiftSettings: strict + [.enableExperimentalFeature("Lifetimes")]),
+        .target(
+            name: "Configuration",
+            dependencies: ["TransparentSockets", "Policy", .product(name: "TOMLKit", package: "TOMLKit")],
+            swiftSettings: strict),
         .target(
             name: "Firewall",
             dependencies: ["TransparentSockets", "CSockets"],
             swiftSettings: strict),
         .target(
             name: "DataPlane",
-            dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: ["TransparentSockets", "CSockets", "Policy", "Protocols", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
         .target(
             name: "ClearwayServer",
             dependencies: [
-                "Configuration", "Firewall", "DataPlane", "TransparentSockets", "CSockets",
+                "Configuration", "Firewall", "DataPlane", "Policy", "Protocols", "TransparentSockets", "CSockets",
                 .product(name: "SystemPackage", package: "swift-system"), .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -70,7 +70,7 @@ let package = Package(
         .testTarget(name: "ProtocolsTests", dependencies: ["Protocols", "TransparentSockets"], swiftSettings: strict),
         .testTarget(name: "PolicyTests", dependencies: ["Policy", "TransparentSockets"], swiftSettings: strict),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Configuration", "TransparentSockets"], swiftSettings: strict),
+            name: "ConfigurationTests", dependencies: ["Configuration", "Policy", "TransparentSockets"], swiftSettings: strict),
         .testTarget(
             name: "FirewallTests", dependencies: ["Firewall", "TransparentSockets", "CSockets"], exclude: ["Golden"],
             swiftSettings: strict),

@@ -25,13 +25,15 @@ for shape in ["in two rules", "in a rule each"] {
         let networks = (0..<count).map { IPNetwork(.v4(IPv4Address(bits: address($0))), prefixLength: 16 + $0 % 17) }
         var rules: [Rule] = []
         if shape == "in two rules" {
-            var first = Rule(action: .reject), second = Rule(action: .upstream(0))
+            var first = Rule(action: .reject)
+            var second = Rule(action: .upstream(0))
             first.domains = domains
             second.destinations = networks
             rules = [first, second]
         } else {
             for index in 0..<count {
-                var first = Rule(action: .reject), second = Rule(action: .upstream(0))
+                var first = Rule(action: .reject)
+                var second = Rule(action: .upstream(0))
                 first.domains = [domains[index]]
                 second.destinations = [networks[index]]
                 rules += [first, second]
@@ -43,12 +45,14 @@ for shape in ["in two rules", "in a rule each"] {
     let shadowing = clock.measure { shadowed = policy.shadowed.count }
     let queries = (0..<10_000).map { index in
         Query(
-            listener: "lan", client: .v4(IPv4Address(bits: 0x0A00_0001)), destination: .v4(IPv4Address(bits: address(index * 7) ^ 1)),
+            listener: "lan", client: .v4(IPv4Address(bits: 0x0A00_0001)),
+            destination: .v4(IPv4Address(bits: address(index * 7) ^ 1)),
             port: 443, name: DomainName(index % 2 == 0 ? "www.\(name(index * 3))" : "unknown\(index).example.org"))
     }
     var decided = 0
     let deciding = measure(queries.count) { decided &+= policy.decide(queries[$0]).rule ?? 0 }
-    print("100,000 domains and 100,000 networks, \(shape): loaded in \(milliseconds(loading)) ms, "
-        + "shadowed rules (\(shadowed)) found in \(milliseconds(shadowing)) ms, decided in \(deciding) ns")
+    print(
+        "100,000 domains and 100,000 networks, \(shape): loaded in \(milliseconds(loading)) ms, "
+            + "shadowed rules (\(shadowed)) found in \(milliseconds(shadowing)) ms, decided in \(deciding) ns")
     if decided == 1 { print() }
 }

@@ -1,3 +1,4 @@
+public import Policy
 public import TransparentSockets
 
 /// Everything a person can set, read from TOML and found to make sense. Nothing here was checked against the running system.
@@ -27,8 +28,10 @@ public struct Configuration: Sendable, Equatable {
 
     /// Each at most 365 days.
     public struct Timeouts: Sendable, Equatable {
-        /// Reaching the upstream. At least 1 ms.
+        /// Reaching the upstream, its handshake included. At least 1 ms.
         public var connect = Duration.seconds(10)
+        /// Waiting for a client's first bytes, when a name is needed. At least 1 ms.
+        public var sniff = Duration.milliseconds(300)
         /// An open session without a byte either way. Zero: no limit.
         public var idle = Duration.seconds(3600)
         /// After one side has ended, without a byte. Zero: no limit.
@@ -73,6 +76,10 @@ public struct Configuration: Sendable, Equatable {
     public var firewall = Firewall()
     /// At least one; names and addresses are unique.
     public var listeners = [Listener()]
+    /// Names are unique.
+    public var upstreams: [Upstream] = []
+    /// The first that matches decides; their actions count ``upstreams``.
+    public var rules: [Rule] = []
     /// Where in the file things stand. Takes no part in comparisons.
     public var positions = SourceMap()
 
@@ -142,6 +149,12 @@ public struct SourceMap: Sendable {
 
     var file = "embedded default"
     var listeners: [ListenerPositions] = []
+    var rules: [SourcePosition] = []
+
+    /// The table of a rule, by its index in ``Configuration/rules``.
+    public func rule(_ index: Int) -> SourcePosition {
+        rules.indices.contains(index) ? rules[index] : SourcePosition(file: file, line: 1, column: 1)
+    }
 
     /// The table of a listener, by its index in ``Configuration/listeners``. What the file does not spell out is at its
     /// nearest enclosing table, or at the start of the file.

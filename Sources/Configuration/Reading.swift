@@ -1,7 +1,9 @@
 extension Configuration {
-    private static let topKeys = ["workers", "max_sessions", "relay", "log", "timeouts", "firewall", "listener"]
+    private static let topKeys = [
+        "workers", "max_sessions", "relay", "log", "timeouts", "firewall", "listener", "upstream", "rule",
+    ]
     private static let logKeys = ["level", "format", "file", "access"]
-    private static let timeoutKeys = ["connect", "idle", "half_close", "drain"]
+    private static let timeoutKeys = ["connect", "sniff", "idle", "half_close", "drain"]
     private static let firewallKeys = ["manage", "on_down", "table", "priority", "mark", "route_table"]
 
     /// For a key that stands above the header of its table, or below that of another.
@@ -9,6 +11,7 @@ extension Configuration {
         var homes: [String: String] = [:]
         for (name, keys) in [
             ("[log]", logKeys), ("[timeouts]", timeoutKeys), ("[firewall]", firewallKeys), ("[[listener]]", Listener.keys),
+            ("[[upstream]]", ["url", "send_name"]), ("[[rule]]", ["domain", "action"]),
             ("the top of the file", ["workers", "max_sessions", "relay"]),
         ] where name != home {
             for key in keys { homes[key] = name }
@@ -18,7 +21,7 @@ extension Configuration {
 
     mutating func read(_ root: Node, _ collector: DiagnosticCollector) {
         let top = Section(
-            root, named: "", keys: Self.topKeys, later: ["upstream", "rule"], elsewhere: Self.homes(except: "the top of the file"),
+            root, named: "", keys: Self.topKeys, elsewhere: Self.homes(except: "the top of the file"),
             collector)
         workers = top.integer("workers", in: 0...1024) ?? workers
         maxSessions = top.integer("max_sessions", in: 0...10_000_000) ?? maxSessions
@@ -38,12 +41,15 @@ extension Configuration {
             firewall.read(node, keys: Self.firewallKeys, homes: Self.homes(except: "[firewall]"), collector)
         }
         if let node = top.entries["listener"] { readListeners(node, homes: Self.homes(except: "[[listener]]"), collector) }
+        if let node = top.entries["upstream"] { readUpstreams(node, homes: Self.homes(except: "[[upstream]]"), collector) }
+        // Last: rules name listeners and upstreams.
+        if let node = top.entries["rule"] { readRules(node, homes: Self.homes(except: "[[rule]]"), collector) }
     }
 }
 
 extension Configuration.Timeouts {
     mutating func read(_ node: Node, keys: [String], homes: [String: String], _ collector: DiagnosticCollector) {
-        let section = Section(node, named: "[timeouts]", keys: keys, later: ["handshake", "sniff"], elsewhere: homes, collector)
+        let section = Section(node, named: "[timeouts]", keys: keys, later: ["handshake"], elsewhere: homes, collector)
         func duration(_ key: String, atLeast least: Duration = .zero) -> Duration? {
             guard let node = section.entries[key] else { return nil }
             guard case .string(let text) = node.content else {
@@ -59,6 +65,7 @@ extension Configuration.Timeouts {
             }
         }
         connect = duration("connect", atLeast: .milliseconds(1)) ?? connect
+        sniff = duration("sniff", atLeast: .milliseconds(1)) ?? sniff
         idle = duration("idle") ?? idle
         halfClose = duration("half_close") ?? halfClose
         drain = duration("drain") ?? drain

@@ -96,7 +96,7 @@ extension Section {
                 collector.error(at: offset, "interfaces: \(quoted(name)) is listed twice")
             }
         }
-        if let ports = list("ports", atMost: Listener.portLimit, { ports($0) }) {
+        if let ports = list("ports", atMost: Listener.portLimit, { ports($0, "ports") }) {
             listener.ports = ValueSyntax.merged(ports.map(\.value))
             requireEntries("ports", "nothing would be intercepted")
         }
@@ -108,13 +108,13 @@ extension Section {
         return listener
     }
 
-    private func requireEntries(_ key: String, _ consequence: String) {
+    func requireEntries(_ key: String, _ consequence: String) {
         guard let node = entries[key], case .array(let elements) = node.content, elements.isEmpty else { return }
         collector.error(at: node.valueOffset, "\(key): the list is empty, so \(consequence)")
     }
 
-    private func ports(_ node: Node) -> ClosedRange<UInt16>? {
-        accept("ports", node.valueOffset) { () throws(Refusal) in
+    func ports(_ node: Node, _ key: String) -> ClosedRange<UInt16>? {
+        accept(key, node.valueOffset) { () throws(Refusal) in
             switch node.content {
             case .integer(let number):
                 let port = try ValueSyntax.port(number, as: "\(number)")

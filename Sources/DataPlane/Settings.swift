@@ -1,3 +1,7 @@
+public import Policy
+public import Protocols
+public import TransparentSockets
+
 /// How bytes move.
 public enum RelayMode: String, Sendable, CaseIterable {
     /// Copy at first, splice once a direction keeps filling its reads.
@@ -14,7 +18,7 @@ public enum PreservedSource: Sendable, Equatable {
 }
 
 /// What the data plane must know of the configuration: one immutable value, swapped whole on reload.
-public struct Settings: Sendable, Equatable {
+public struct Settings: Sendable {
     /// Number on our own packets that rules skip; 0: none.
     public var mark: UInt32 = 0
     public var relay: RelayMode = .adaptive
@@ -35,7 +39,45 @@ public struct Settings: Sendable, Equatable {
     /// Seconds after which the kernel probes a silent peer.
     public var keepAlive: Int32 = 180
 
+    /// Which sessions go where.
+    public var routes = Routes(Policy([]), [])
+    /// Nanoseconds to wait for a client's first bytes, when a name is needed.
+    public var sniffTimeout: UInt64 = 300_000_000
+
     public init() {}
+}
+
+/// The policy, and the upstreams that it names. One object, which a session keeps from its decision to its ending: a reload
+/// in between gives others to those that follow.
+public final class Routes: Sendable {
+    public let policy: Policy
+    /// By the numbers that the policy's actions bear.
+    public let upstreams: [UpstreamSettings]
+
+    public init(_ policy: Policy, _ upstreams: [UpstreamSettings]) {
+        self.policy = policy
+        self.upstreams = upstreams
+    }
+}
+
+/// A proxy that sessions leave through.
+public struct UpstreamSettings: Sendable {
+    public var name: String
+    public var kind: ProxyHandshake.Kind
+    public var address: UpstreamAddress
+    public var credentials: ProxyCredentials?
+    /// Give the proxy the name in place of the address, where there is one.
+    public var sendsName: Bool
+
+    public init(
+        name: String, kind: ProxyHandshake.Kind, address: UpstreamAddress, credentials: ProxyCredentials? = nil, sendsName: Bool
+    ) {
+        self.name = name
+        self.kind = kind
+        self.address = address
+        self.credentials = credentials
+        self.sendsName = sendsName
+    }
 }
 
 /// What one listener does with what it accepts.

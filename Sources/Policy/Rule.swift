@@ -13,7 +13,7 @@ public enum Action: Hashable, Sendable {
 }
 
 /// One entry of the policy. A criterion that is empty asks nothing; of several, all must hold; of its values, one.
-public struct Rule: Sendable {
+public struct Rule: Sendable, Equatable {
     public var domains: [DomainPattern] = []
     public var destinations: [IPNetwork] = []
     public var ports: [ClosedRange<UInt16>] = []

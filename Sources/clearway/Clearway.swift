@@ -11,7 +11,7 @@ struct Clearway: ParsableCommand {
             with one, also those of the networks behind it. See clearway(8) and clearway.toml(5).
             """,
         version: "clearway \(ClearwayServer.version)",
-        subcommands: [Run.self, Check.self, Rules.self, Doctor.self])
+        subcommands: [Run.self, Check.self, Rules.self, Explain.self, Doctor.self])
 }
 
 struct ConfigurationOption: ParsableArguments {

@@ -38,7 +38,6 @@ import Testing
                 #"3:8: idle: expected a duration such as "10s", found the integer 10, did you mean "10s"?"#,
                 #"4:14: half_close: "1.5s" is not a duration: write a whole number and ms, s, m or h, such as "10s""#,
                 #"5:9: drain: "9000h" is longer than 365 days"#,
-                #"6:1: "sniff" is not yet supported"#,
                 #"7:1: "handshake" is not yet supported"#,
             ]
         ),
@@ -84,10 +83,23 @@ import Testing
 
     private static let notYetSupportedCases: [(text: String, findings: [String])] = [
         (
-            "[[upstream]]\nname = 'a'\n[[upstream]]\nname = 'b'\n[[rule]]\naction = 'a'",
+            "[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1'\nurls = []\npolicy = ''\ncheck = ''\nvia = ''\nsend_proxy = true",
             [
-                #"1:3: "upstream" is not yet supported"#,
-                #"5:3: "rule" is not yet supported"#,
+                #"3:7: url: "https" is not yet supported"#,
+                #"4:1: "urls" is not yet supported"#,
+                #"5:1: "policy" is not yet supported"#,
+                #"6:1: "check" is not yet supported"#,
+                #"7:1: "via" is not yet supported"#,
+                #"8:1: "send_proxy" is not yet supported"#,
+            ]
+        ),
+        (
+            "[[rule]]\naction = 'direct'\ndomain = 'münchen.de'\nprotocol = 'udp'\ndomain_file = 'x'\ndestination_file = 'y'",
+            [
+                #"3:10: domain: "münchen.de": names beyond ASCII are not yet supported: write its A-labels (xn--…)"#,
+                #"4:12: protocol: "udp" is not yet supported"#,
+                #"5:1: "domain_file" is not yet supported"#,
+                #"6:1: "destination_file" is not yet supported"#,
             ]
         ),
         (
@@ -117,7 +129,7 @@ import Testing
             listener("idle = '1s'\nurl = 'x'"),
             [
                 #"3:1: unknown key "idle": it belongs to [timeouts]"#,
-                #"4:1: unknown key "url" in [[listener]]"#,
+                #"4:1: unknown key "url": it belongs to [[upstream]]"#,
             ]
         ),
         (listener("name = 'a b'"), [#"3:8: name: "a b" is not a name: 1 to 64 letters, digits, ".", "_" and "-""#]),

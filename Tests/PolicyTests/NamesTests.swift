@@ -51,6 +51,19 @@ import TransparentSockets
         #expect(IPAddress(anySpelling: text) == (text == "1.2.3." ? IPAddress("1.2.0.3") : nil))
     }
 
+    @Test func noBytesTrap() {
+        var random = SplitMix(9)
+        let alphabet = Array("aA0x.:-_[]%zZ9fF\u{0}\u{7F} /@".utf8) + [0x80, 0xFF]
+        for _ in 0..<50_000 {
+            let bytes = (0..<random.below(20)).map { _ in alphabet[random.below(alphabet.count)] }
+            if let name = DomainName(wire: bytes.span) {
+                #expect(DomainName(name.description) == name)
+                #expect(IPAddress(anySpelling: name.description) == nil)
+            }
+            _ = DomainPattern(String(decoding: bytes, as: UTF8.self))
+        }
+    }
+
     @Test func aPatternMatchesItselfOrWhatIsBelow() throws {
         let itself = try #require(DomainPattern("Example.com"))
         let below = try #require(DomainPattern("*.example.com"))

@@ -31,9 +31,9 @@ import TransparentSockets
     }
 
     @Test(arguments: [1, 3, 1_000])
-    func socks5WithoutCredentialsTakesOneRoundTrip(_ chunk: Int) throws {
+    func socks5WithoutCredentials(_ chunk: Int) throws {
         let outcome = try play(ProxyHandshake(.socks5, target, nil), [[5, 0] + granted + [83, 83, 72]], chunk: chunk)
-        #expect(outcome.sent == [[5, 1, 0, 5, 1, 0, 1, 192, 0, 2, 1, 1, 187]])
+        #expect(outcome.sent == [[5, 1, 0], [5, 1, 0, 1, 192, 0, 2, 1, 1, 187]])
         #expect(outcome.end == .done && outcome.left == 3)
     }
 
@@ -42,7 +42,7 @@ import TransparentSockets
         let credentials = ProxyCredentials(user: "u", password: "p")
         let request: [UInt8] = [5, 1, 0, 1, 192, 0, 2, 1, 1, 187]
         let asked = try play(ProxyHandshake(.socks5, target, credentials), [[5, 2], [1, 0] + granted + [1]], chunk: chunk)
-        #expect(asked.sent == [[5, 2, 0, 2], [1, 1, 117, 1, 112] + request])
+        #expect(asked.sent == [[5, 2, 0, 2], [1, 1, 117, 1, 112], request])
         #expect(asked.end == .done && asked.left == 1)
         let notAsked = try play(ProxyHandshake(.socks5, target, credentials), [[5, 0], granted], chunk: chunk)
         #expect(notAsked.sent == [[5, 2, 0, 2], request])

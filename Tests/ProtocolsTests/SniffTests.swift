@@ -84,7 +84,8 @@ import Testing
 
     @Test(arguments: [
         "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost:\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\r\n", "GET / HTTP/2.0\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\r\n",
+        "GET / HTTP/2.0\r\n",
         "GET  HTTP/1.1\r\n", "EHLO client.example\r\n", "get / HTTP/1.1\r\n", "G3T / HTTP/1.1\r\n", "SSH-2.0-x\r\n",
         "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "GET http:/// HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: :80\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",

@@ -14,7 +14,8 @@ import TransparentSockets
         #expect(SOCKS5Client.greeting(offersCredentials: false) == [5, 1, 0])
         #expect(SOCKS5Client.greeting(offersCredentials: true) == [5, 2, 0, 2])
         #expect(SOCKS5Client.request(v4) == [5, 1, 0, 1, 192, 0, 2, 1, 1, 187])
-        #expect(SOCKS5Client.request(v6) == [5, 1, 0, 4, 0x20, 1, 0x0D, 0xB8] + [UInt8](repeating: 0, count: 11) + [1, 0x1F, 0x90])
+        #expect(
+            SOCKS5Client.request(v6) == [5, 1, 0, 4, 0x20, 1, 0x0D, 0xB8] + [UInt8](repeating: 0, count: 11) + [1, 0x1F, 0x90])
         #expect(SOCKS5Client.request(named) == [5, 1, 0, 3, 11] + Array("example.com".utf8) + [0, 80])
         let credentials = ProxyCredentials(user: "u", password: "pw")
         #expect(SOCKS5Client.authentication(credentials) == [1, 1, 117, 2, 112, 119])
@@ -31,7 +32,10 @@ import TransparentSockets
         #expect(choice([5, 2], true) == .credentials)
         #expect(choice([5, 255], true) == .refused(.noAcceptableMethod))
         for bytes: [UInt8] in [[5, 2], [5, 1], [4, 0], [72]] {
-            guard case .invalid = choice(bytes, false) else { Issue.record("\(bytes)"); continue }
+            guard case .invalid = choice(bytes, false) else {
+                Issue.record("\(bytes)")
+                continue
+            }
         }
     }
 
@@ -48,7 +52,10 @@ import TransparentSockets
         }
         for code in UInt8(1)...255 { #expect(answer([5, code]) == .refused(.socks5(code))) }
         for bytes: [UInt8] in [[4], [0, 0], [5, 0, 0, 2, 0], [5, 0, 0, 0, 0]] {
-            guard case .invalid = answer(bytes) else { Issue.record("\(bytes)"); continue }
+            guard case .invalid = answer(bytes) else {
+                Issue.record("\(bytes)")
+                continue
+            }
         }
     }
 
@@ -58,7 +65,10 @@ import TransparentSockets
         #expect(answer([1, 0]) == .granted(length: 2))
         #expect(answer([5, 0, 9]) == .granted(length: 2))
         #expect(answer([1, 1]) == .refused(.credentials))
-        guard case .invalid = answer([2, 0]) else { Issue.record("version 2"); return }
+        guard case .invalid = answer([2, 0]) else {
+            Issue.record("version 2")
+            return
+        }
     }
 
     // ---- SOCKS4 ----
@@ -66,14 +76,18 @@ import TransparentSockets
     @Test func socks4() {
         #expect(SOCKS4Client.request(v4) == [4, 1, 1, 187, 192, 0, 2, 1, 0])
         #expect(SOCKS4Client.request(v6) == nil)
-        #expect(SOCKS4Client.request(named, user: "me") == [4, 1, 0, 80, 0, 0, 0, 1, 109, 101, 0] + Array("example.com".utf8) + [0])
+        #expect(
+            SOCKS4Client.request(named, user: "me") == [4, 1, 0, 80, 0, 0, 0, 1, 109, 101, 0] + Array("example.com".utf8) + [0])
         func answer(_ bytes: [UInt8]) -> ProxyAnswer { SOCKS4Client.answer(bytes.span) }
         let granted: [UInt8] = [0, 90, 0, 0, 0, 0, 0, 0]
         for count in 0..<8 { #expect(answer(Array(granted[..<count])) == .needsMore) }
         #expect(answer(granted + [1]) == .granted(length: 8))
         for code in UInt8(91)...255 { #expect(answer([0, code]) == .refused(.socks4(code))) }
         for bytes: [UInt8] in [[4], [0, 0], [0, 89]] {
-            guard case .invalid = answer(bytes) else { Issue.record("\(bytes)"); continue }
+            guard case .invalid = answer(bytes) else {
+                Issue.record("\(bytes)")
+                continue
+            }
         }
     }
 
@@ -84,11 +98,16 @@ import TransparentSockets
         #expect(text(ConnectClient.request(named)) == "CONNECT example.com:80 HTTP/1.1\r\nHost: example.com:80\r\n\r\n")
         #expect(text(ConnectClient.request(v6)).hasPrefix("CONNECT [2001:db8::1]:8080 HTTP/1.1\r\n"))
         let credentials = ProxyCredentials(user: "Aladdin", password: "open sesame")
-        #expect(text(ConnectClient.request(v4, credentials)).contains("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"))
+        #expect(
+            text(ConnectClient.request(v4, credentials)).contains(
+                "\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"))
     }
 
     /// RFC 4648 §10.
-    @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")])
+    @Test(arguments: [
+        ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="),
+        ("foobar", "Zm9vYmFy"),
+    ])
     func base64Vectors(_ text: String, _ encoded: String) { #expect(base64(Array(text.utf8)) == encoded) }
 
     private func connectAnswer(_ text: String) -> ProxyAnswer { ConnectClient.answer(Array(text.utf8).span) }
@@ -102,23 +121,28 @@ import TransparentSockets
         let length = text.utf8.count
         #expect(connectAnswer(text) == .granted(length: length))
         #expect(connectAnswer(text + "SSH-2.0\r\n\r\n") == .granted(length: length))
-        for count in 0..<length { #expect(connectAnswer(String(text.prefix(count))) == .needsMore || text.contains("\n\n")) }
+        for count in 0..<length { #expect(ConnectClient.answer(Array(text.utf8.prefix(count)).span) == .needsMore) }
     }
 
     @Test func connectRefusals() {
         for status in [300, 301, 400, 401, 403, 407, 500, 502, 503, 504, 599, 999] {
             #expect(connectAnswer("HTTP/1.1 \(status) No") == .refused(.http(status)))
         }
-        for text in ["SSH-2.0-x", "HTTP/2", "http/1.1 200", "HTTP/1.1 2x0 OK\r\n", "HTTP/1.1200 OK\r\n", "HTTP/1.1 099 OK\r\n", "\u{5}\u{0}"] {
-            guard case .invalid = connectAnswer(text) else { Issue.record("\(text)"); continue }
+        for text in [
+            "SSH-2.0-x", "HTTP/2", "http/1.1 200", "HTTP/1.1 2x0 OK\r\n", "HTTP/1.1200 OK\r\n", "HTTP/1.1 099 OK\r\n", "\u{5}\u{0}",
+        ] {
+            guard case .invalid = connectAnswer(text) else {
+                Issue.record("\(text)")
+                continue
+            }
         }
     }
 
     @Test func aConnectAnswerIsBounded() {
         let start = "HTTP/1.1 200 OK\r\n"
         let endless = start + String(repeating: "X: yyyyyyyyyyyy\r\n", count: 2_000)
-        #expect(connectAnswer(String(endless.prefix(ConnectClient.longestAnswer - 1))) == .needsMore)
-        guard case .invalid = connectAnswer(String(endless.prefix(ConnectClient.longestAnswer))) else {
+        #expect(ConnectClient.answer(Array(endless.utf8.prefix(ConnectClient.longestAnswer - 1)).span) == .needsMore)
+        guard case .invalid = ConnectClient.answer(Array(endless.utf8.prefix(ConnectClient.longestAnswer)).span) else {
             Issue.record("no bound")
             return
         }
@@ -128,7 +152,8 @@ import TransparentSockets
 
     @Test func proxyHeaders() {
         let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
-        let from = SocketAddress("10.0.0.1:40000")!, to = SocketAddress("192.0.2.1:443")!
+        let from = SocketAddress("10.0.0.1:40000")!
+        let to = SocketAddress("192.0.2.1:443")!
         #expect(
             ProxyHeader.version2(source: from, destination: to)
                 == signature + [0x21, 0x11, 0, 12, 10, 0, 0, 1, 192, 0, 2, 1, 0x9C, 0x40, 1, 187])

@@ -37,10 +37,9 @@ extension Situations {
                 testDescription: "duplicate name", line: 7, word: "one",
                 toml: listener("") + listener("").replacing("1081", with: "1082")),
             Mistake(
-                testDescription: "upstreams come later", line: 1, word: "not yet supported",
-                toml: "[[upstream]]\nname = \"dc\"\nurl = \"socks5://10.0.0.1:1080\"\n"),
-            Mistake(
-                testDescription: "rules come later", line: 1, word: "not yet supported", toml: "[[rule]]\naction = \"nowhere\"\n"),
+                testDescription: "TLS comes later", line: 3, word: "not yet supported",
+                toml: "[[upstream]]\nname = \"dc\"\nurl = \"https://10.0.0.1:1080\"\n"),
+            Mistake(testDescription: "unknown upstream", line: 2, word: "nowhere", toml: "[[rule]]\naction = \"nowhere\"\n"),
             Mistake(testDescription: "missing interface", line: 5, word: "eth9", toml: listener("interfaces = [\"eth9\"]")),
         ]
 

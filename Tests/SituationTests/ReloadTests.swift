@@ -60,6 +60,35 @@ extension Situations {
             }
         }
 
+        /// New rules are for new sessions; what is open stays where it is.
+        @Test func newRulesComeIntoForce() throws {
+            let variant = Variant()
+            try play(variant) { stage in
+                let clearway = try stage.clearway
+                let (open, served) = try stage.connected()
+                var configuration = ClearwayConfiguration(variant)
+                configuration.policy = "[[rule]]\ndestination = \"\(variant.family.server)/32\"\naction = \"reject\"\n"
+                try stage.topology.scratch.write(configuration.toml, to: "clearway.toml")
+                clearway.program.signal(SIGHUP)
+                let listener = try stage.server.listen(variant.family.server)
+                try waitUntil("the new rule in force") {
+                    let answer = try stage.client.perform(
+                        "attempt", ["host": variant.family.server, "port": listener.int("port"), "timeout": 0.3])
+                    return answer.strings("outcomes") == ["ECONNRESET"]
+                }
+                try Self.expectEcho(stage, open, served)
+
+                try stage.topology.scratch.write(ClearwayConfiguration(variant).toml, to: "clearway.toml")
+                clearway.program.signal(SIGHUP)
+                try waitUntil("the old rules in force") {
+                    try stage.client.perform(
+                        "attempt", ["host": variant.family.server, "port": listener.int("port"), "timeout": 0.3]
+                    ).strings("outcomes") == ["timeout"]
+                }
+                try Self.expectEcho(stage, open, served)
+            }
+        }
+
         private static func connected(_ stage: Stage, _ port: Int, seenAs source: String) throws -> (Int, Int) {
             let listener = try stage.server.listen(stage.variant.family.server, port: port)
             let client = try stage.client.connect(stage.variant.family.server, port)

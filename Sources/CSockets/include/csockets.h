@@ -213,6 +213,10 @@ static inline int cs_shutdown(int fd, int how) { return CS_RESULT(shutdown(fd, h
 static inline ssize_t cs_receive(int fd, void *bytes, size_t count) {
     return CS_RESULT(syscall(SYS_recvfrom, fd, bytes, count, 0, NULL, NULL));
 }
+// What a receive would give, left where it is.
+static inline ssize_t cs_peek(int fd, void *bytes, size_t count) {
+    return CS_RESULT(syscall(SYS_recvfrom, fd, bytes, count, MSG_PEEK, NULL, NULL));
+}
 static inline ssize_t cs_send(int fd, const void *bytes, size_t count, int flags) {
     return CS_RESULT(syscall(SYS_sendto, fd, bytes, count, MSG_NOSIGNAL | flags, NULL, 0));
 }

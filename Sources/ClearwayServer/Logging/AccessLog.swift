@@ -53,7 +53,7 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
     func sessionEnded(_ record: SessionRecord) {
         guard settings.load(ordering: .relaxed) >> 16 & 1 == 1, isLogged(.info) else { return }
         var fields: [(key: String, value: LogValue)] = []
-        fields.reserveCapacity(11)
+        fields.reserveCapacity(12)
         fields.append(("client", .address(record.client.value)))
         if let destination = record.destination { fields.append(("destination", .address(destination.value))) }
         fields.append(("down", .count(record.down)))
@@ -61,9 +61,14 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
         fields.append(("ending", .text(record.ending.rawValue)))
         fields.append(("listener", .text(record.listener)))
         if let local = record.local { fields.append(("local", .address(local.value))) }
-        fields.append(("rule", .text("default")))
+        if let name = record.name { fields.append(("name", .text(name))) }
+        if let rule = record.rule {
+            fields.append(("rule", .count(UInt64(rule + 1))))
+        } else {
+            fields.append(("rule", .text("default")))
+        }
         fields.append(("up", .count(record.up)))
-        fields.append(("upstream", .text("direct")))
+        fields.append(("upstream", .text(record.upstream ?? (record.ending == .proxyRejected ? "reject" : "direct"))))
         line.append(to: &buffer, format, at: &clock, "info", "session", fields)
         lines += 1
     }

@@ -4,6 +4,8 @@ internal import DataPlane
 internal import Firewall
 internal import Glibc
 internal import Logging
+internal import Policy
+internal import Protocols
 internal import Synchronization
 internal import TransparentSockets
 
@@ -96,6 +98,7 @@ final class Server {
     }
 
     private func announce() {
+        warn(of: configuration)
         if !ipv6 { logs.logger.notice("this host has no IPv6: serving IPv4 only") }
         if limits.sessions < configuration.maxSessions {
             logs.logger.warning(
@@ -119,12 +122,18 @@ final class Server {
     func reload() {
         manager.reloading()
         do throws(Failure) {
-            try takeOver(try loadConfiguration(path))
+            let new = try loadConfiguration(path)
+            try takeOver(new)
+            warn(of: new)
             logs.logger.notice("reloaded")
         } catch {
             logs.logger.error("reload refused, the old configuration stays", metadata: ["reason": "\(error)"])
         }
         manager.ready("carrying traffic")
+    }
+
+    private func warn(of configuration: Configuration) {
+        for warning in warnings(of: configuration) { logs.logger.warning("\(warning)") }
     }
 
     private func takeOver(_ new: Configuration) throws(Failure) {
@@ -195,13 +204,30 @@ extension Settings {
             case .copy: .copy
             case .splice: .splice
             }
+        routes = Routes(Policy(configuration.rules), configuration.upstreams.map { UpstreamSettings($0) })
         connectTimeout = configuration.timeouts.connect.nanoseconds
+        sniffTimeout = configuration.timeouts.sniff.nanoseconds
         idleTimeout = configuration.timeouts.idle.nanoseconds
         halfCloseTimeout = configuration.timeouts.halfClose.nanoseconds
         maxSessions = limits.sessions
         maxPipes = limits.pipes / workers
         // Making one ready takes the same permission as a mark.
         maxKeptSockets = mark == 0 ? 0 : limits.keptSockets
+    }
+}
+
+extension UpstreamSettings {
+    init(_ upstream: Upstream) {
+        let kind: ProxyHandshake.Kind =
+            switch upstream.scheme {
+            case .socks5, .socks5h: .socks5
+            case .socks4a: .socks4a
+            case .http: .http
+            }
+        let credentials = upstream.user.map { ProxyCredentials(user: $0, password: upstream.password ?? "") }
+        self.init(
+            name: upstream.name, kind: kind, address: upstream.address, credentials: credentials,
+            sendsName: upstream.sendName && upstream.scheme != .socks5)
     }
 }
 

@@ -1,3 +1,4 @@
+internal import Policy
 internal import SystemPackage
 internal import TransparentSockets
 
@@ -8,30 +9,36 @@ extension Session {
     /// start: its first edge is the answer.
     ///
     /// - Returns: nil when connected, else how the session ends.
-    func dial(_ upstream: UpstreamAddress) async -> Ending? {
+    func dial(_ upstream: UpstreamAddress, source: SourceAddress) async -> Ending? {
         var options = DialOptions()
         options.mark = worker.settings.mark
         options.delaysAcknowledgement = true
-        options.source =
-            switch settings.preservedSource {
-            case .off: .unspecified
-            case .address: .address(client.value.address)
-            case .addressAndPort: .addressAndPort(client.value)
-            }
+        options.source = source
         let used = options.source == .unspecified ? worker.sockets.take(isIPv6: upstream.value.address.isIPv6) : nil
         let isWatched = used != nil
         do throws(SocketError) {
             if let used {
                 _ = try redial(used.raw, to: upstream, delaysAcknowledgement: options.delaysAcknowledgement)
-                adopt(used)
+                adopt(used, dialledTo: upstream)
             } else {
-                adopt(try TransparentSockets.dial(upstream, options).release())
+                adopt(try TransparentSockets.dial(upstream, options).release(), dialledTo: upstream)
             }
         } catch {
             return failure(error)
         }
         return await connected(within: worker.settings.connectTimeout, isWatched: isWatched)
     }
+
+    /// What a direct destination sees as its client's address.
+    var preservedSource: SourceAddress {
+        switch settings.preservedSource {
+        case .off: .unspecified
+        case .address: .address(client.value.address)
+        case .addressAndPort: .addressAndPort(client.value)
+        }
+    }
+
+    var isSourceBound: Bool { decision.action == .direct && settings.preservedSource != .off }
 
     /// How a failed connect ends the session; what only an operator can mend is reported as well.
     func failure(_ error: SocketError) -> Ending {

@@ -10,7 +10,10 @@
 /// | `upstream-refused` | RST | nobody listens at the original destination |
 /// | `upstream-unreachable` | RST | no route to the original destination, or an ICMP answer that says so |
 /// | `upstream-timeout` | RST | no answer within `timeouts.connect`, or to what was sent later (TCP gave up) |
+/// | `upstream-rejected` | RST | the proxy said no; an event says how |
+/// | `upstream-protocol` | RST | what answered is no proxy of the kind configured; an event says why |
 /// | `client-timeout` | | the client stopped acknowledging, or answered no keep-alive probe |
+/// | `proxy-rejected` | RST | a rule said so |
 /// | `proxy-idle` | RST | `timeouts.idle` without a byte either way |
 /// | `proxy-half-close` | RST | `timeouts.half_close` without a byte after one side had ended |
 /// | `proxy-drain` | RST | still open when `timeouts.drain` was over |
@@ -28,7 +31,10 @@ public enum Ending: String, Sendable, CaseIterable {
     case upstreamRefused = "upstream-refused"
     case upstreamUnreachable = "upstream-unreachable"
     case upstreamTimeout = "upstream-timeout"
+    case upstreamRejected = "upstream-rejected"
+    case upstreamProtocol = "upstream-protocol"
     case clientTimeout = "client-timeout"
+    case proxyRejected = "proxy-rejected"
     case proxyIdle = "proxy-idle"
     case proxyHalfClose = "proxy-half-close"
     case proxyDrain = "proxy-drain"

@@ -1,4 +1,5 @@
 internal import CSockets
+internal import Policy
 internal import SystemPackage
 internal import TransparentSockets
 
@@ -14,20 +15,28 @@ final class Session {
     let client: ClientAddress
     private var socket: AcceptedConnection?
     private var upstream: Descriptor?
-    private var destination: OriginalDestination?
+    private(set) var destination: OriginalDestination?
+    /// Taken at the start, for reloads do not concern sessions that are there.
+    let routes: Routes
+    var decision = Decision(.direct, rule: nil)
+    /// The sniffed one.
+    var name: DomainName?
+    /// Whom `upstream` was dialled to.
+    private var dialled: UpstreamAddress?
     private var local: LocalAddress?
     private let startedAt: UInt64
     private var id = SlotID(index: 0, generation: 0)
 
-    private enum Phase { case settingUp, dialling, relaying, ending }
+    /// `sniffing`, `dialling` and `handshaking` are waits of `run`'s: for the client's bytes, the upstream's answer, its bytes.
+    enum Phase { case settingUp, sniffing, dialling, handshaking, relaying, ending }
     private var phase = Phase.settingUp
     /// What the kernel said of each socket before the relay could hear it.
     private var clientEvents: UInt32 = 0
     private var upstreamEvents: UInt32 = 0
-    /// `run`, waiting for the upstream's answer.
+    /// `run`, while it waits.
     private var waiter: UnsafeContinuation<Ending?, Never>?
     private var relay: Relay?
-    private var dialDeadline: UInt64 = 0
+    private var setUpDeadline: UInt64 = 0
     private var keepsAlive = false
     private var isQueued = false
     private var isHalfCloseTimed = false
@@ -42,6 +51,7 @@ final class Session {
         self.settings = settings
         self.worker = worker
         startedAt = worker.loop.now
+        routes = worker.settings.routes
     }
 
     func start() {
@@ -76,7 +86,12 @@ final class Session {
         guard let raw = socket?.descriptor.raw, worker.loop.watch(raw, .client, of: id) == 0 else {
             return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
         }
-        return await dial(UpstreamAddress(destination.value))
+        if let failed = await decide(destination) { return failed }
+        switch decision.action {
+        case .direct: return await dial(UpstreamAddress(destination.value), source: preservedSource)
+        case .reject: return .proxyRejected
+        case .upstream(let index): return await dial(through: routes.upstreams[index], to: destination)
+        }
     }
 
     private func startRelay() {
@@ -103,23 +118,24 @@ final class Session {
         }
         // Both sockets close here, before anybody hears of it.
         socket = nil
-        if isUpstreamReusable(ending), let destination, !destination.value.address.isLinkLocal, let used = upstream.take() {
-            worker.sockets.retire(used, isIPv6: destination.value.address.isIPv6)
+        if isUpstreamReusable(ending), let dialled, !dialled.value.address.isLinkLocal, let used = upstream.take() {
+            worker.sockets.retire(used, isIPv6: dialled.value.address.isIPv6)
         }
         upstream = nil
         relay?.release(worker.resources)
-        if let local, let destination { worker.loopGuard.remove(local.value, to: destination.value) }
+        if let local, let dialled { worker.loopGuard.remove(local.value, to: dialled.value) }
         worker.loop.remove(id)
         worker.sessionEnded(
             SessionRecord(
-                listener: settings.name, client: client, destination: destination,
+                listener: settings.name, client: client, destination: destination, name: name?.description,
+                upstream: upstreamName, rule: decision.rule,
                 local: relay == nil ? nil : local, up: relay?.up.moved ?? 0,
                 down: relay?.down.moved ?? 0, duration: worker.loop.now - startedAt, ending: ending))
     }
 
     /// A plain socket after a short session: nothing of it is left in the socket.
     private func isUpstreamReusable(_ ending: Ending) -> Bool {
-        guard ending.isOrderly, let relay, !keepsAlive, settings.preservedSource == .off else { return false }
+        guard ending.isOrderly, let relay, !keepsAlive, !isSourceBound else { return false }
         return relay.isFinished && relay.up.moved &+ relay.down.moved <= 1 << 16
     }
 
@@ -133,11 +149,12 @@ final class Session {
 
     /// Takes over the upstream's socket, which has its local address as soon as it connects, and makes it known: if a rule
     /// hands it back to us, that may be seen before the answer is.
-    func adopt(_ descriptor: consuming Descriptor) {
+    func adopt(_ descriptor: consuming Descriptor, dialledTo address: UpstreamAddress) {
         if let local = try? localAddress(descriptor.raw) {
             self.local = local
-            if local.value != client.value, let destination { worker.loopGuard.add(local.value, to: destination.value) }
+            if local.value != client.value { worker.loopGuard.add(local.value, to: address.value) }
         }
+        dialled = address
         upstream = consume descriptor
     }
 
@@ -146,12 +163,30 @@ final class Session {
         guard let raw = upstream?.raw, worker.loop.watch(raw, .upstream, of: id, isWatched: isWatched) == 0 else {
             return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
         }
+        return await wait(.dialling, until: worker.loop.now + timeout)
+    }
+
+    /// Waits until the loop has something for this phase.
+    ///
+    /// - Parameter deadline: monotonic nanoseconds; nil leaves the last one as it is.
+    /// - Returns: how the session ends, if it does; while sniffing a deadline is no reason to.
+    func wait(_ phase: Phase, until deadline: UInt64? = nil) async -> Ending? {
         guard !worker.isCut else { return .proxyDrain }
-        phase = .dialling
-        dialDeadline = worker.loop.now + timeout
-        worker.loop.setDeadline(id, at: dialDeadline)
+        self.phase = phase
+        if let deadline {
+            setUpDeadline = deadline
+            worker.loop.setDeadline(id, at: deadline)
+        }
         return await withUnsafeContinuation { waiter = $0 }
     }
+
+    /// The sockets, for those who read and write them before the relay does.
+    var clientRaw: Int32? { socket?.descriptor.raw }
+    var upstreamRaw: Int32? { upstream?.raw }
+    /// The client has sent its end, or is broken: no more bytes will come.
+    var hasClientEnded: Bool { clientEvents & (cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err) != 0 }
+    var hasUpstreamEnded: Bool { upstreamEvents & (cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err) != 0 }
+    var isSniffingOver: Bool { setUpDeadline <= worker.loop.now }
 
     private func answered(_ events: UInt32) {
         guard let raw = upstream?.raw else { return }
@@ -211,7 +246,12 @@ final class Session {
     func upstreamReady(_ events: UInt32) {
         guard phase == .relaying else {
             upstreamEvents |= events
-            if phase == .dialling { answered(events) }
+            switch phase {
+            case .dialling: answered(events)
+            // Whatever it is, the next read tells.
+            case .handshaking: wake(nil)
+            default: break
+            }
             return
         }
         let step = relay!.upstreamReady(events, worker.resources, now: worker.loop.now)
@@ -226,10 +266,10 @@ final class Session {
 
     func deadlineReached() {
         switch phase {
-        case .dialling:
+        case .sniffing, .dialling, .handshaking:
             // The wheel looks early at what lies beyond its turn.
-            guard dialDeadline <= worker.loop.now else { return worker.loop.setDeadline(id, at: dialDeadline) }
-            wake(.upstreamTimeout)
+            guard setUpDeadline <= worker.loop.now else { return worker.loop.setDeadline(id, at: setUpDeadline) }
+            wake(phase == .sniffing ? nil : .upstreamTimeout)
         case .relaying:
             let settings = worker.settings
             if let deadline = relayDeadline, deadline <= worker.loop.now {
@@ -257,7 +297,7 @@ final class Session {
     /// Ends the session now: the drain is over. One that is just being set up finds that out by itself.
     func cut() {
         switch phase {
-        case .dialling: wake(.proxyDrain)
+        case .sniffing, .dialling, .handshaking: wake(.proxyDrain)
         case .relaying: settle(.ended(.proxyDrain))
         case .settingUp, .ending: break
         }
@@ -265,8 +305,13 @@ final class Session {
 
     private func note(client events: UInt32) {
         clientEvents |= events
-        // A reset while the upstream is being dialled: nobody is left to connect for.
-        if phase == .dialling, events & cs_epoll_err != 0 { wake(.clientGone) }
+        // A reset: nobody is left to connect for.
+        let isBroken = events & cs_epoll_err != 0
+        switch phase {
+        case .sniffing: wake(isBroken ? .clientGone : nil)
+        case .dialling, .handshaking: if isBroken { wake(.clientGone) }
+        default: break
+        }
     }
 
     /// The timeouts have changed.

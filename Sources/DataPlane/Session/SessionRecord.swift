@@ -6,6 +6,12 @@ public struct SessionRecord: Sendable {
     public var client: ClientAddress
     /// The original one; nil when the kernel did not know it.
     public var destination: OriginalDestination?
+    /// The name that the client asked for, if that is known.
+    public var name: String?
+    /// The upstream's name; nil: direct, or no upstream at all.
+    public var upstream: String?
+    /// The rule that decided, counted from 0; nil: none.
+    public var rule: Int?
     /// Our address towards the upstream; nil when it was not reached.
     public var local: LocalAddress?
     /// Bytes from the client that the upstream's socket took.

@@ -48,7 +48,8 @@ private func looksLikeMethod(_ bytes: Span<UInt8>) -> Bool {
 
 /// Between two spaces, with `HTTP/1.` behind.
 private func target(_ bytes: Span<UInt8>, _ line: Range<Int>) -> Range<Int>? {
-    guard let first = line.first(where: { bytes[$0] == 0x20 }), let last = line.last(where: { bytes[$0] == 0x20 }), first < last,
+    guard let first = line.first(where: { bytes[$0] == 0x20 }), let last = line.last(where: { bytes[$0] == 0x20 }),
+        first + 1 < last,
         starts(bytes, last + 1..<line.upperBound, with: "http/1.")
     else { return nil }
     return first + 1..<last

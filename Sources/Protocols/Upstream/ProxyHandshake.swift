@@ -19,9 +19,8 @@ public struct ProxyHandshake: Sendable {
         switch kind {
         case .socks5:
             request = SOCKS5Client.request(target)
-            let greeting = SOCKS5Client.greeting(offersCredentials: credentials != nil)
-            // One method offered is the one chosen, or none: the request need not wait for that.
-            opening = credentials == nil ? greeting + request : greeting
+            // The request waits for the answer: servers in wide use read what comes with the greeting and forget it.
+            opening = SOCKS5Client.greeting(offersCredentials: credentials != nil)
             state = .methodChoice
         case .socks4a:
             guard let request = SOCKS4Client.request(target, user: credentials?.user ?? "") else { return nil }
@@ -53,41 +52,36 @@ public struct ProxyHandshake: Sendable {
     ///
     /// - Returns: how many of the bytes belong to the handshake so far, and what to do.
     public mutating func advance(_ bytes: Span<UInt8>) -> (length: Int, step: Step) {
-        var length = 0
-        while true {
-            let rest = bytes.extracting(length..<bytes.count)
-            switch state {
-            case .methodChoice:
-                switch SOCKS5Client.methodChoice(rest, offersCredentials: credentials != nil) {
-                case .needsMore: return (length, .needsMore)
-                case .invalid(let why): return (length, .invalid(why))
-                case .refused(let why): return (length, .refused(why))
-                case .none:
-                    state = .answer
-                    length += 2
-                    if credentials != nil { return (length, .send(request)) }
-                case .credentials:
-                    guard let credentials else { return (length, .refused(.noAcceptableMethod)) }
-                    state = .authenticationAnswer
-                    return (length + 2, .send(SOCKS5Client.authentication(credentials) + request))
-                }
-            case .authenticationAnswer:
-                switch SOCKS5Client.authenticationAnswer(rest) {
-                case .granted(let more):
-                    state = .answer
-                    length += more
-                case let other: return (length, Self.step(other))
-                }
-            case .answer:
-                let answer =
-                    switch kind {
-                    case .socks5: SOCKS5Client.answer(rest)
-                    case .socks4a: SOCKS4Client.answer(rest)
-                    case .http: ConnectClient.answer(rest)
-                    }
-                if case .granted(let more) = answer { return (length + more, .done) }
-                return (length, Self.step(answer))
+        switch state {
+        case .methodChoice:
+            switch SOCKS5Client.methodChoice(bytes, offersCredentials: credentials != nil) {
+            case .needsMore: return (0, .needsMore)
+            case .invalid(let why): return (0, .invalid(why))
+            case .refused(let why): return (0, .refused(why))
+            case .none:
+                state = .answer
+                return (2, .send(request))
+            case .credentials:
+                guard let credentials else { return (0, .refused(.noAcceptableMethod)) }
+                state = .authenticationAnswer
+                return (2, .send(SOCKS5Client.authentication(credentials)))
             }
+        case .authenticationAnswer:
+            switch SOCKS5Client.authenticationAnswer(bytes) {
+            case .granted(let more):
+                state = .answer
+                return (more, .send(request))
+            case let other: return (0, Self.step(other))
+            }
+        case .answer:
+            let answer =
+                switch kind {
+                case .socks5: SOCKS5Client.answer(bytes)
+                case .socks4a: SOCKS4Client.answer(bytes)
+                case .http: ConnectClient.answer(bytes)
+                }
+            if case .granted(let more) = answer { return (more, .done) }
+            return (0, Self.step(answer))
         }
     }
 

@@ -2,8 +2,7 @@ internal import TransparentSockets
 
 /// The client's side of SOCKS5 (RFC 1928, RFC 1929), CONNECT only.
 ///
-/// Without credentials one method is offered, so the request may leave with the greeting: one round trip. With credentials
-/// the server chooses between two, and the request leaves with the credentials: two.
+/// Each step waits for the answer to the one before. Nothing in the protocol asks for that, but servers do.
 public enum SOCKS5Client {
     /// Longest answer: reply with a name of 255 octets.
     public static let longestAnswer = 262
@@ -33,7 +32,8 @@ public enum SOCKS5Client {
 
     /// - Precondition: the credentials fit (``ProxyCredentials/fitSOCKS5``).
     public static func authentication(_ credentials: ProxyCredentials) -> [UInt8] {
-        let user = Array(credentials.user.utf8.prefix(255)), password = Array(credentials.password.utf8.prefix(255))
+        let user = Array(credentials.user.utf8.prefix(255))
+        let password = Array(credentials.password.utf8.prefix(255))
         return [1, UInt8(user.count)] + user + [UInt8(password.count)] + password
     }
 

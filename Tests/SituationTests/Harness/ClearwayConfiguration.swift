@@ -34,6 +34,8 @@ struct ClearwayConfiguration {
     /// Keys of `[firewall]`, one a line.
     var firewall = ""
     var listeners = [Listener()]
+    /// Tables of upstreams and rules.
+    var policy = ""
 
     init(_ variant: Variant = Variant(), timeouts: String = "", logFormat: String = "json", logFile: String = "") {
         relay = variant.mover.rawValue
@@ -55,6 +57,7 @@ struct ClearwayConfiguration {
         [firewall]
         \(firewall)
         \(listeners.map(\.toml).joined())
+        \(policy)
         """
     }
 }

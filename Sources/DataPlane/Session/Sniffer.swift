@@ -1,0 +1,70 @@
+internal import CSockets
+internal import Glibc
+internal import Policy
+internal import Protocols
+internal import TransparentSockets
+
+// What is decided for a session, and the name that it may need for that.
+
+extension Session {
+    /// Ports of protocols in which the server speaks first: waiting for the client would only cost time.
+    private static let serverSpeaksFirst: Set<UInt16> = [21, 22, 25, 110, 143, 3306, 5432]
+
+    /// - Returns: how the session ends, if it ends here.
+    func decide(_ destination: OriginalDestination) async -> Ending? {
+        guard !routes.policy.rules.isEmpty else { return nil }
+        var query = Query(
+            listener: settings.name, client: client.value.address, destination: destination.value.address,
+            port: destination.value.port)
+        decision = routes.policy.decide(query)
+        guard needsName(query), !Self.serverSpeaksFirst.contains(query.port) else { return nil }
+        if let failed = await sniffName(within: worker.settings.sniffTimeout) { return failed }
+        guard let name else { return nil }
+        query.name = name
+        decision = routes.policy.decide(query)
+        return nil
+    }
+
+    /// For a rule, or for the proxy that was chosen.
+    private func needsName(_ query: Query) -> Bool {
+        if routes.policy.needsName(query) { return true }
+        guard case .upstream(let index) = decision.action else { return false }
+        return routes.upstreams[index].sendsName
+    }
+
+    /// Looks at the client's first bytes without taking them, until they show a name, or show that there is none, or the time
+    /// is over.
+    private func sniffName(within timeout: UInt64) async -> Ending? {
+        var deadline: UInt64? = worker.loop.now + timeout
+        while true {
+            guard let raw = clientRaw else { return .proxyError }
+            let buffer = worker.resources.buffer
+            let count = cs_peek(raw, buffer, Sniff.limit)
+            if count > 0 {
+                let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
+                switch sniff(bytes) {
+                case .name(let text):
+                    name = DomainName(wire: text.span)
+                    return nil
+                case .none: return nil
+                case .needsMore where count >= Sniff.limit: return nil
+                case .needsMore: break
+                }
+            } else if count == 0 {
+                return nil
+            } else if count != -Int(EAGAIN), count != -Int(EINTR) {
+                return .clientGone
+            }
+            // An end that came with the data brings no further edge.
+            guard !hasClientEnded else { return nil }
+            if let failed = await wait(.sniffing, until: deadline) { return failed }
+            deadline = nil
+            guard !isSniffingOver else { return nil }
+        }
+    }
+
+    /// For the record.
+    var upstreamName: String? {
+        if case .upstream(let index) = decision.action { routes.upstreams[index].name } else { nil }
+    }
+}

@@ -1,0 +1,76 @@
+import Foundation
+import Testing
+
+@testable import ClearwayServer
+
+@Suite struct ExplainTests {
+    private static let text = """
+        [[listener]]
+        name = "lan"
+        local = true
+        [[upstream]]
+        name = "dc"
+        url = "socks5h://me:secret@10.0.0.1:1080"
+        [[rule]]
+        domain = "*.partner.example"
+        port = 443
+        action = "dc"
+        [[rule]]
+        destination = "203.0.113.0/24"
+        client = "10.1.0.0/16"
+        action = "reject"
+        [[rule]]
+        destination = ["203.0.113.7"]
+        client = "10.1.2.0/24"
+        action = "dc"
+        """
+
+    private func withFile<Value>(_ body: (String) throws -> Value) throws -> Value {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("explain-\(UUID().uuidString).toml").path
+        try Self.text.write(toFile: path, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        return try body(path)
+    }
+
+    private func explained(
+        _ destination: String, client: String? = nil, name: String? = nil, listener: String? = nil
+    ) throws -> String {
+        try withFile { path in
+            try explain(configurationAt: path, destination: destination, client: client, name: name, listener: listener)
+                .replacing(path, with: "FILE")
+        }
+    }
+
+    @Test func theDecisionIsSaid() throws {
+        #expect(
+            try explained("203.0.113.7:443", client: "10.1.2.3", name: "Shop.Partner.Example")
+                == "rule 1 (FILE:7): upstream dc (socks5h 10.0.0.1:1080), asked for shop.partner.example:443")
+        #expect(try explained("203.0.113.7:80", client: "10.1.2.3") == "rule 2 (FILE:11): rejected")
+        #expect(try explained("[2001:db8::1]:80", listener: "lan") == "no rule (default): direct to [2001:db8::1]:80")
+    }
+
+    @Test func thatANameCouldChangeItIsSaid() throws {
+        let text = try explained("203.0.113.7:443", client: "10.1.2.3")
+        #expect(text.hasPrefix("rule 2 (FILE:11): rejected\na name could change this: "))
+        #expect(try !explained("203.0.113.7:443", client: "10.1.2.3", name: "other.example").contains("\n"))
+    }
+
+    @Test func nonsenseIsRefused() throws {
+        for (destination, client, name, listener) in [
+            ("203.0.113.7", nil, nil, nil), ("203.0.113.7:0", nil, nil, nil), ("host:1", nil, nil, nil),
+            ("203.0.113.7:1", "x", nil, nil),
+            ("203.0.113.7:1", nil, "a b", nil), ("203.0.113.7:1", nil, "127.1", nil), ("203.0.113.7:1", nil, nil, "wan"),
+        ] as [(String, String?, String?, String?)] {
+            #expect {
+                _ = try explained(destination, client: client, name: name, listener: listener)
+            } throws: { ($0 as? Failure)?.code == .usage }
+        }
+    }
+
+    @Test func aShadowedRuleIsWarnedAbout() throws {
+        try withFile { path in
+            let lines = warnings(of: try loadConfiguration(path)).map { $0.replacing(path, with: "FILE") }
+            #expect(lines == ["FILE:15:3: warning: rule 3 never decides: rule 2 (line 11) matches all that it matches"])
+        }
+    }
+}
