@@ -32,7 +32,8 @@ let package = Package(
             swiftSettings: strict),
         .target(name: "Policy", dependencies: ["TransparentSockets"], swiftSettings: strict),
         .target(
-            name: "Protocols", dependencies: ["TransparentSockets"], swiftSettings: strict + [.enableExperimentalFeature("Lifetimes")]),
+            name: "Protocols", dependencies: ["TransparentSockets"],
+            swiftSettings: strict + [.enableExperimentalFeature("Lifetimes")]),
         .target(
             name: "Configuration",
             dependencies: ["TransparentSockets", "Policy", .product(name: "TOMLKit", package: "TOMLKit")],
@@ -43,7 +44,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "DataPlane",
-            dependencies: ["TransparentSockets", "CSockets", "Policy", "Protocols", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "TransparentSockets", "CSockets", "Policy", "Protocols", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict),
         .target(
             name: "ClearwayServer",
