@@ -148,23 +148,6 @@ import TransparentSockets
         }
     }
 
-    // ---- PROXY ----
-
-    @Test func proxyHeaders() {
-        let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
-        let from = SocketAddress("10.0.0.1:40000")!
-        let to = SocketAddress("192.0.2.1:443")!
-        #expect(
-            ProxyHeader.version2(source: from, destination: to)
-                == signature + [0x21, 0x11, 0, 12, 10, 0, 0, 1, 192, 0, 2, 1, 0x9C, 0x40, 1, 187])
-        let far = SocketAddress("[2001:db8::1]:443")!
-        let mixed = ProxyHeader.version2(source: from, destination: far)
-        #expect(Array(mixed[12..<16]) == [0x21, 0x21, 0, 36])
-        #expect(Array(mixed[16..<32]) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 10, 0, 0, 1])
-        #expect(mixed.count == 52)
-        #expect(ProxyHeader.local == signature + [0x20, 0, 0, 0])
-    }
-
     @Test func changedAnswersNeverTrap() {
         var random = SplitMix(5)
         let seeds: [[UInt8]] = [
