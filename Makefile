@@ -54,7 +54,7 @@ soak: deps
 	CLEARWAY_RESTARTS=1000 $(SWIFT) test --skip-build --filter RepeatedStarts
 
 examples:
-	@Scripts/deps run build demo
+	@Scripts/deps run build demo examples
 	@$(SWIFT) build --product clearway
 	@Scripts/examples
 
