@@ -41,9 +41,10 @@ extension Configuration {
             firewall.read(node, keys: Self.firewallKeys, homes: Self.homes(except: "[firewall]"), collector)
         }
         if let node = top.entries["listener"] { readListeners(node, homes: Self.homes(except: "[[listener]]"), collector) }
-        if let node = top.entries["upstream"] { readUpstreams(node, homes: Self.homes(except: "[[upstream]]"), collector) }
+        var wrong: Set<String> = []
+        if let node = top.entries["upstream"] { wrong = readUpstreams(node, homes: Self.homes(except: "[[upstream]]"), collector) }
         // Last: rules name listeners and upstreams.
-        if let node = top.entries["rule"] { readRules(node, homes: Self.homes(except: "[[rule]]"), collector) }
+        if let node = top.entries["rule"] { readRules(node, except: wrong, homes: Self.homes(except: "[[rule]]"), collector) }
     }
 }
 

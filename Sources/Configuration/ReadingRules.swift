@@ -8,7 +8,9 @@ extension Configuration {
     /// Domains or networks of one rule.
     static let entryLimit = 262_144
 
-    mutating func readUpstreams(_ node: Node, homes: [String: String], _ collector: DiagnosticCollector) {
+    /// - Returns: names of upstreams that are wrong otherwise, so that rules which use them are not wrong too.
+    mutating func readUpstreams(_ node: Node, homes: [String: String], _ collector: DiagnosticCollector) -> Set<String> {
+        var wrong: Set<String> = []
         var names: [String: Int] = [:]
         for node in tables(node, "upstream", atMost: Upstream.limit, collector) {
             let section = Section(
@@ -30,20 +32,26 @@ extension Configuration {
             if let url, url.scheme == .socks5, sendName == true, let offset = section.entries["send_name"]?.valueOffset {
                 collector.error(at: offset, "send_name: with socks5 the proxy is given addresses; did you mean socks5h?")
             }
-            guard let url else { continue }
+            guard let url else {
+                if let name { wrong.insert(name) }
+                continue
+            }
             upstreams.append(
                 Upstream(
                     name: name ?? "", scheme: url.scheme, address: url.address, user: url.user, password: url.password,
                     sendName: sendName ?? (url.scheme != .socks5)))
         }
+        return wrong
     }
 
-    mutating func readRules(_ node: Node, homes: [String: String], _ collector: DiagnosticCollector) {
+    mutating func readRules(_ node: Node, except wrong: Set<String>, homes: [String: String], _ collector: DiagnosticCollector) {
         for node in tables(node, "rule", atMost: Self.ruleLimit, collector) {
             let section = Section(
                 node, named: "[[rule]]", keys: Self.ruleKeys, later: Self.laterRuleKeys, elsewhere: homes, collector)
             var rule = Rule(action: .direct)
-            if let action = section.required("action", at: node.keyOffset, { text throws(Refusal) in try action(text) }) {
+            if let action = section.required(
+                "action", at: node.keyOffset, { text throws(Refusal) in try action(text, except: wrong) })
+            {
                 rule.action = action
             }
             rule.domains = section.criterion("domain", "a name such as \"example.com\" or \"*.example.com\"") {
@@ -68,12 +76,13 @@ extension Configuration {
         }
     }
 
-    private func action(_ text: String) throws(Refusal) -> Action {
+    private func action(_ text: String, except wrong: Set<String>) throws(Refusal) -> Action {
         switch text {
         case "direct": return .direct
         case "reject": return .reject
         default:
             if let index = upstreams.firstIndex(where: { $0.name == text }) { return .upstream(index) }
+            if wrong.contains(text) { return .direct }
             let names = Upstream.reservedNames + upstreams.map(\.name)
             throw Refusal("there is no upstream \(quoted(text))\(suggestion(for: text, among: names))")
         }

@@ -38,7 +38,10 @@ extension ValueSyntax {
         scheme: Upstream.Scheme, address: UpstreamAddress, user: String?, password: String?
     ) {
         let example = "such as \"socks5://10.0.0.1:1080\""
-        guard let mark = text.firstRange(of: "://") else { throw Refusal("\(quoted(withoutSecrets(text))) is no URL, \(example)") }
+        // Not quoted: what is no URL may hold a password anywhere, and error messages end up in logs.
+        guard let mark = text.firstRange(of: "://"), !text[..<mark.lowerBound].contains(where: { ":@/".contains($0) }) else {
+            throw Refusal("this is no URL, \(example)")
+        }
         let word = text[..<mark.lowerBound].lowercased()
         guard let scheme = Upstream.Scheme(rawValue: word) else {
             if word == "https" { throw Refusal("\"https\" is not yet supported") }
@@ -61,18 +64,13 @@ extension ValueSyntax {
             rest = rest[rest.index(after: at)...]
         }
         guard let address = SocketAddress(String(rest)), address.port != 0 else {
-            if IPAddress(String(rest)) != nil { throw Refusal("the port is missing in \(quoted(withoutSecrets(text)))") }
+            if IPAddress(String(rest)) != nil { throw Refusal("the port is missing behind \(quoted(String(rest)))") }
             throw Refusal("\(quoted(String(rest))) is no address and port, \(example); names are not yet supported")
         }
-        guard !address.address.isUnspecified else { throw Refusal("\(address.address) is nobody's address") }
-        return (scheme, UpstreamAddress(address), user, password)
-    }
-
-    /// Error messages end up in logs.
-    private static func withoutSecrets(_ text: String) -> String {
-        guard let at = text.lastIndex(of: "@") else { return text }
-        let start = text.firstRange(of: "://")?.upperBound ?? text.startIndex
-        return start < at ? text[..<start] + "…" + text[at...] : text
+        let host = address.address.unmapped
+        guard !host.isUnspecified, !host.isMulticast else { throw Refusal("\(host) is nobody's address") }
+        guard !(host.isIPv6 && host.isLinkLocal) else { throw Refusal("\(host): link-local addresses are not yet supported") }
+        return (scheme, UpstreamAddress(SocketAddress(host, port: address.port)), user, password)
     }
 
     private static func checkCredentials(_ scheme: Upstream.Scheme, user: String, password: String?) throws(Refusal) {

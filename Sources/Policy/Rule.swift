@@ -29,7 +29,8 @@ public struct Rule: Sendable, Equatable {
 /// What is known of a session when it is judged.
 public struct Query: Sendable {
     public var listener: String
-    public var client: IPAddress
+    /// nil: unknown, so no rule that asks for one matches.
+    public var client: IPAddress?
     public var destination: IPAddress
     public var port: UInt16
     public var transport: TransportProtocol
@@ -37,7 +38,7 @@ public struct Query: Sendable {
     public var name: DomainName?
 
     public init(
-        listener: String, client: IPAddress, destination: IPAddress, port: UInt16, transport: TransportProtocol = .tcp,
+        listener: String, client: IPAddress?, destination: IPAddress, port: UInt16, transport: TransportProtocol = .tcp,
         name: DomainName? = nil
     ) {
         self.listener = listener

@@ -132,6 +132,14 @@ public enum IPAddress: Hashable, Sendable {
         }
     }
 
+    /// `224.0.0.0/4` or `ff00::/8`.
+    public var isMulticast: Bool {
+        switch self {
+        case .v4(let v4): v4.bits >> 28 == 0xE
+        case .v6(let v6): v6.high >> 56 == 0xFF
+        }
+    }
+
     /// `127.0.0.0/8` or `::1`.
     public var isLoopback: Bool {
         switch self {

@@ -55,6 +55,13 @@ import Testing
         #expect(try !explained("203.0.113.7:443", client: "10.1.2.3", name: "other.example").contains("\n"))
     }
 
+    @Test func noNameIsLookedForWhereTheServerSpeaksFirst() throws {
+        #expect(
+            try explained("203.0.113.7:22", client: "10.1.2.3", name: "shop.partner.example")
+                == "rule 2 (FILE:11): rejected\nno name is looked for on port 22, where the server speaks first")
+        #expect(try explained("203.0.113.7:22", client: "10.1.2.3") == "rule 2 (FILE:11): rejected")
+    }
+
     @Test func nonsenseIsRefused() throws {
         for (destination, client, name, listener) in [
             ("203.0.113.7", nil, nil, nil), ("203.0.113.7:0", nil, nil, nil), ("host:1", nil, nil, nil),

@@ -55,20 +55,20 @@ import TransparentSockets
         ),
         (
             "[[upstream]]\nname = 'a'\nurl = '10.0.0.1:1080'",
-            [#"3:7: url: "10.0.0.1:1080" is no URL, such as "socks5://10.0.0.1:1080""#]
+            [#"3:7: url: this is no URL, such as "socks5://10.0.0.1:1080""#]
         ),
         (
             "[[upstream]]\nname = 'a'\nurl = 'sock5://10.0.0.1:1080'",
             [#"3:7: url: unknown scheme "sock5", expected socks5, socks5h, socks4a or http, did you mean "socks5"?"#]
         ),
-        ("[[upstream]]\nname = 'a'\nurl = 'http://10.0.0.1'", [#"3:7: url: the port is missing in "http://10.0.0.1""#]),
+        ("[[upstream]]\nname = 'a'\nurl = 'http://10.0.0.1'", [#"3:7: url: the port is missing behind "10.0.0.1""#]),
         (
             "[[upstream]]\nname = 'a'\nurl = 'http://me:secret@10.0.0.1'",
-            [#"3:7: url: the port is missing in "http://…@10.0.0.1""#]
+            [#"3:7: url: the port is missing behind "10.0.0.1""#]
         ),
         (
             "[[upstream]]\nname = 'a'\nurl = 'me:secret@10.0.0.1:1'",
-            [#"3:7: url: "…@10.0.0.1:1" is no URL, such as "socks5://10.0.0.1:1080""#]
+            [#"3:7: url: this is no URL, such as "socks5://10.0.0.1:1080""#]
         ),
         (
             "[[upstream]]\nname = 'a'\nurl = 'http://10.0.0.1:70000'",
@@ -101,6 +101,20 @@ import TransparentSockets
         (
             "[[upstream]]\nname = 'a'\n\(url)\nsend_name = true",
             ["4:13: send_name: with socks5 the proxy is given addresses; did you mean socks5h?"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'me:secret@x://10.0.0.1:1'",
+            [#"3:7: url: this is no URL, such as "socks5://10.0.0.1:1080""#]
+        ),
+        ("[[upstream]]\nname = 'a'\nurl = 'http://[::ffff:0.0.0.0]:80'", ["3:7: url: 0.0.0.0 is nobody's address"]),
+        ("[[upstream]]\nname = 'a'\nurl = 'http://224.0.0.1:80'", ["3:7: url: 224.0.0.1 is nobody's address"]),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'http://[fe80::1]:80'",
+            ["3:7: url: fe80::1: link-local addresses are not yet supported"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'x'\n[[rule]]\naction = 'a'",
+            [#"3:7: url: this is no URL, such as "socks5://10.0.0.1:1080""#]
         ),
         ("upstream = 3", ["1:12: upstream: expected a table, [[upstream]], found the integer 3"]),
     ]

@@ -154,7 +154,7 @@ import TransparentSockets
     private func matches(_ rule: Rule, _ query: Query) -> Bool {
         (rule.domains.isEmpty || query.name.map { name in rule.domains.contains { $0.matches(name) } } ?? false)
             && (rule.destinations.isEmpty || rule.destinations.contains { $0.contains(query.destination) })
-            && (rule.clients.isEmpty || rule.clients.contains { $0.contains(query.client) })
+            && (rule.clients.isEmpty || rule.clients.contains { network in query.client.map { network.contains($0) } ?? false })
             && (rule.ports.isEmpty || rule.ports.contains { $0.contains(query.port) })
             && (rule.listeners.isEmpty || rule.listeners.contains(query.listener))
             && (rule.transport == nil || rule.transport == query.transport)

@@ -13,6 +13,10 @@ import Testing
             let part = sniffed(Array(bytes[..<count]))
             #expect(part == .needsMore || part == answer, "\(count) bytes", sourceLocation: sourceLocation)
         }
+        // Early data, or anything else behind it, changes nothing.
+        for more: [UInt8] in [[0x14, 3, 3, 0, 1, 1, 0x17, 3, 3, 0, 2, 9, 9], [0], [0x16, 3, 3, 0, 4, 2, 0, 0, 0], [0x47]] {
+            #expect(sniffed(bytes + more) == answer, sourceLocation: sourceLocation)
+        }
     }
 
     @Test func theServerNameOfAHello() {

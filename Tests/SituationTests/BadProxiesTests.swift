@@ -62,6 +62,23 @@ extension Situations {
             }
         }
 
+        /// Bytes all the time, up to the deadline and beyond: the last of them must not make it be forgotten.
+        @Test(arguments: [1_000, 1_300])
+        func oneThatDribblesPastTheDeadlineIsGivenUp(count: Int) throws {
+            try play(Script(testDescription: "", url: "http", ending: "")) { stage, listener in
+                let clients = try (0..<8).map { _ in try stage.client.connect(Family.v4.server, 7_777) }
+                let proxies = try clients.map { _ in try stage.server.accept(listener) }
+                let text = "HTTP/1.1 200 OK\r\nX: " + String(repeating: "y", count: count)
+                let dribbles = try proxies.map {
+                    try stage.server.begin("dribble", ["socket": $0.socket, "text": text, "pause": 0.001])
+                }
+                for client in clients { #expect(try stage.client.drain(client.socket).end == "ECONNRESET") }
+                for dribble in dribbles { do { _ = try stage.server.answer(to: dribble) } catch is PeerFailure {} }
+                let records = try stage.clearway.waitForSessions(clients.count)
+                #expect(records.allSatisfy { $0.ending == "upstream-timeout" })
+            }
+        }
+
         @Test(arguments: ["socks5", "http"])
         func aSlowOneIsWaitedForAndLosesNothing(url: String) throws {
             let steps: [(asked: String, answer: String)] =

@@ -14,7 +14,7 @@ extension Situations {
             """
 
         private func play(_ variant: Variant, _ situation: (Stage) throws -> Void) throws {
-            var configuration = ClearwayConfiguration(variant, timeouts: "sniff = \"500ms\"")
+            var configuration = ClearwayConfiguration(variant, timeouts: "sniff = \"1s\"")
             configuration.policy = Self.rules
             try SituationTests.play(variant, configuration: configuration, situation)
         }
@@ -40,15 +40,17 @@ extension Situations {
                     "/usr/bin/python3", "-m", "http.server", "80", "--bind", "::", "--directory", scratch.path,
                 ])
                 try stage.topology.server.waitUntilListening(on: 80)
-                #expect(try curl(stage, "open.test").output == "the page\n")
-                #expect(try curl(stage, "www.BLOCKED.test").succeeded == false)
-                #expect(try curl(stage, "blocked.test").succeeded == false)
-                #expect(try curl(stage, "notblocked.test").output == "the page\n")
+                let expected = ["open.test": true, "www.BLOCKED.test": false, "blocked.test": false, "notblocked.test": true]
+                for (name, isOpen) in expected { #expect(try curl(stage, name).output == (isOpen ? "the page\n" : "")) }
+                // Two workers: in any order.
                 let records = try stage.clearway.waitForSessions(4)
-                #expect(records.map { $0.string("name") } == ["open.test", "www.blocked.test", "blocked.test", "notblocked.test"])
-                #expect(records.map { $0.string("rule") } == ["default", "(no rule)", "(no rule)", "default"])
-                #expect(records.map { $0.int("rule") } == [-1, 1, 1, -1])
-                #expect(records[1].ending == "proxy-rejected" && records[1].string("upstream") == "reject")
+                #expect(Set(records.map { $0.string("name") }) == Set(expected.keys.map { $0.lowercased() }))
+                for record in records {
+                    let isOpen = !record.string("name").contains(/^(www\.)?blocked/)
+                    #expect(record.string("upstream") == (isOpen ? "direct" : "reject"))
+                    #expect(isOpen ? record.string("rule") == "default" : record.int("rule") == 1)
+                    #expect((record.ending == "proxy-rejected") == !isOpen)
+                }
             }
         }
 
@@ -78,9 +80,10 @@ extension Situations {
                 try stage.topology.server.waitUntilListening(on: 443)
                 #expect(try curl(stage, "open.test", "https").output == "the page\n")
                 #expect(try curl(stage, "a.b.blocked.test", "https").succeeded == false)
-                let records = try stage.clearway.waitForSessions(2)
-                #expect(records.map { $0.string("name") } == ["open.test", "a.b.blocked.test"])
-                #expect(records.map { $0.ending == "proxy-rejected" } == [false, true])
+                for record in try stage.clearway.waitForSessions(2) {
+                    #expect(["open.test", "a.b.blocked.test"].contains(record.string("name")))
+                    #expect((record.ending == "proxy-rejected") == (record.string("name") != "open.test"))
+                }
             }
         }
 
@@ -97,7 +100,7 @@ extension Situations {
                     #expect(try stage.client.receive(client, 11) == "220 ready\r\n")
                     let seconds = now() - started
                     print("server first on port \(port), \(variant.testDescription): \(seconds * 1000) ms")
-                    #expect(port == 25 ? seconds < 0.4 : seconds >= 0.5)
+                    #expect(port == 25 ? seconds < 0.8 : seconds >= 1)
                     try stage.client.send(client, "QUIT\r\n")
                     #expect(try stage.server.receive(server, 6) == "QUIT\r\n")
                 }
@@ -115,10 +118,9 @@ extension Situations {
             }
         }
 
-        @Test func anAddressDecidesWithoutWaiting() throws {
+        @Test func anAddressDecidesWhenNoNameComes() throws {
             try play(Variant()) { stage in
                 let answer = try stage.client.perform("attempt", ["host": "203.0.113.1", "port": 5_000])
-                // The first rule asks for a name: so long it takes, and no longer.
                 #expect(answer.strings("outcomes") == ["ECONNRESET"])
                 let record = try stage.clearway.waitForSessions(1)[0]
                 #expect(record.ending == "proxy-rejected" && record.int("rule") == 2)

@@ -11,10 +11,10 @@ public func explain(
         throw Failure(.usage, "DESTINATION: \"\(destination)\" is no address and port, such as 203.0.113.5:443")
     }
     var query = Query(
-        listener: configuration.listeners[0].name, client: IPAddress("0.0.0.0")!, destination: address.address, port: address.port)
+        listener: configuration.listeners[0].name, client: nil, destination: address.address.unmapped, port: address.port)
     if let client {
         guard let value = IPAddress(client) else { throw Failure(.usage, "--client: \"\(client)\" is no address") }
-        query.client = value
+        query.client = value.unmapped
     }
     if let name {
         guard let value = DomainName(name) else { throw Failure(.usage, "--name: \"\(name)\" is no host name") }
@@ -27,14 +27,22 @@ public func explain(
         }
         query.listener = listener
     }
+    var notes: [String] = []
+    if Policy.serverSpeaksFirst.contains(query.port) {
+        if query.name != nil { notes.append("no name is looked for on port \(query.port), where the server speaks first") }
+        query.name = nil
+    }
     let policy = Policy(configuration.rules)
     let decision = policy.decide(query)
-    var lines = [decision.rule.map { "rule \($0 + 1) (\(place(of: $0, in: configuration)))" } ?? "no rule (default)"]
-    lines[0] += ": " + action(decision, query, configuration)
-    if policy.needsName(query) {
-        lines.append("a name could change this: \"clearway run\" would look for one in the client's first bytes (give --name)")
+    if query.name == nil, !Policy.serverSpeaksFirst.contains(query.port) {
+        if policy.needsName(query) {
+            notes.append("a name could change this: \"clearway run\" would look for one in the client's first bytes (give --name)")
+        } else if case .upstream(let index) = decision.action, configuration.upstreams[index].sendName {
+            notes.append("the proxy would be given the name that the client asks for, if there is one (give --name)")
+        }
     }
-    return lines.joined(separator: "\n")
+    let rule = decision.rule.map { "rule \($0 + 1) (\(place(of: $0, in: configuration)))" } ?? "no rule (default)"
+    return ([rule + ": " + action(decision, query, configuration)] + notes).joined(separator: "\n")
 }
 
 private func action(_ decision: Decision, _ query: Query, _ configuration: Configuration) -> String {
@@ -54,11 +62,26 @@ private func place(of rule: Int, in configuration: Configuration) -> String {
     return "\(position.file):\(position.line)"
 }
 
-/// Rules that never decide, in lines like those of errors.
+/// What is allowed and cannot be meant, in lines like those of errors.
 func warnings(of configuration: Configuration) -> [String] {
-    Policy(configuration.rules).shadowed.map { rule, by in
+    let shadowed = Policy(configuration.rules).shadowed.map { rule, by in
         let position = configuration.positions.rule(rule)
         return "\(position.file):\(position.line):\(position.column): warning: rule \(rule + 1) never decides: "
             + "rule \(by + 1) (line \(configuration.positions.rule(by).line)) matches all that it matches"
+    }
+    let more = shadowed.count > mostWarnings ? ["\(shadowed.count - mostWarnings) more rules never decide"] : []
+    return shadowed.prefix(mostWarnings) + more + loops(of: configuration)
+}
+
+/// Lines that people read.
+private let mostWarnings = 20
+
+/// A proxy on this host sends connections of its own, which no mark of ours tells from others'.
+private func loops(of configuration: Configuration) -> [String] {
+    guard configuration.listeners.contains(where: \.local) else { return [] }
+    let ours = (try? hostAddresses()) ?? []
+    return configuration.upstreams.filter { $0.address.value.address.isLoopback || ours.contains($0.address.value.address) }.map {
+        "upstream \($0.name) is on this host, whose own connections are intercepted (local = true): "
+            + "what it sends comes back to it, unless it goes to networks in exclude"
     }
 }

@@ -45,7 +45,7 @@ extension Session {
         let isConnect = error.call.hasPrefix("connect")
         switch error.errno {
         case .connectionRefused: return .upstreamRefused
-        case .connectionReset: return .upstreamReset
+        case .connectionReset, .brokenPipe: return .upstreamReset
         case .networkUnreachable, .hostIsDown, .noRouteToHost: return .upstreamUnreachable
         case .timedOut: return .upstreamTimeout
         case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable,

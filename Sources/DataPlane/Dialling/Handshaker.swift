@@ -52,9 +52,10 @@ extension Session {
         let count = cs_peek(raw, buffer, handshake.longestAnswer)
         guard count > 0 else {
             switch -Int32(count) {
-            case EAGAIN, EINTR: return .needsMore
+            case EAGAIN: return .needsMore
+            case EINTR: return read(&handshake)
             case 0: return .ended
-            default: return .broken(failure(SocketError(call: "connect", errno: .init(rawValue: -Int32(count)))))
+            default: return .broken(failure(SocketError(call: "recv", errno: .init(rawValue: -Int32(count)))))
             }
         }
         let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
@@ -76,7 +77,7 @@ extension Session {
         let sent = bytes.withUnsafeBytes { cs_send(raw, $0.baseAddress!, $0.count, 0) }
         guard sent != bytes.count else { return nil }
         guard sent < 0 else { return report(.proxyError, "send: \(sent) of \(bytes.count) bytes") }
-        return failure(SocketError(call: "connect", errno: .init(rawValue: -Int32(sent))))
+        return failure(SocketError(call: "send", errno: .init(rawValue: -Int32(sent))))
     }
 
     private func ending(of refusal: ProxyRefusal, _ upstream: String) -> Ending {

@@ -168,15 +168,18 @@ final class Session {
 
     /// Waits until the loop has something for this phase.
     ///
-    /// - Parameter deadline: monotonic nanoseconds; nil leaves the last one as it is.
+    /// What may have come since the last wait is looked at first: a task goes on at the end of the turn that woke it, and the
+    /// turn's other events and timers found nobody waiting.
+    ///
+    /// - Parameter deadline: monotonic nanoseconds; nil: that of the last wait.
     /// - Returns: how the session ends, if it does; while sniffing a deadline is no reason to.
     func wait(_ phase: Phase, until deadline: UInt64? = nil) async -> Ending? {
         guard !worker.isCut else { return .proxyDrain }
+        guard clientEvents & cs_epoll_err == 0 else { return .clientGone }
+        if let deadline { setUpDeadline = deadline }
+        guard !isSetUpTimeOver else { return phase == .sniffing ? nil : .upstreamTimeout }
         self.phase = phase
-        if let deadline {
-            setUpDeadline = deadline
-            worker.loop.setDeadline(id, at: deadline)
-        }
+        worker.loop.setDeadline(id, at: setUpDeadline)
         return await withUnsafeContinuation { waiter = $0 }
     }
 
@@ -186,7 +189,7 @@ final class Session {
     /// The client has sent its end, or is broken: no more bytes will come.
     var hasClientEnded: Bool { clientEvents & (cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err) != 0 }
     var hasUpstreamEnded: Bool { upstreamEvents & (cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err) != 0 }
-    var isSniffingOver: Bool { setUpDeadline <= worker.loop.now }
+    var isSetUpTimeOver: Bool { setUpDeadline <= worker.loop.now }
 
     private func answered(_ events: UInt32) {
         guard let raw = upstream?.raw else { return }

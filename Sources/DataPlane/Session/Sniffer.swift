@@ -7,9 +7,6 @@ internal import TransparentSockets
 // What is decided for a session, and the name that it may need for that.
 
 extension Session {
-    /// Ports of protocols in which the server speaks first: waiting for the client would only cost time.
-    private static let serverSpeaksFirst: Set<UInt16> = [21, 22, 25, 110, 143, 3306, 5432]
-
     /// - Returns: how the session ends, if it ends here.
     func decide(_ destination: OriginalDestination) async -> Ending? {
         guard !routes.policy.rules.isEmpty else { return nil }
@@ -17,7 +14,7 @@ extension Session {
             listener: settings.name, client: client.value.address, destination: destination.value.address,
             port: destination.value.port)
         decision = routes.policy.decide(query)
-        guard needsName(query), !Self.serverSpeaksFirst.contains(query.port) else { return nil }
+        guard needsName(query) else { return nil }
         if let failed = await sniffName(within: worker.settings.sniffTimeout) { return failed }
         guard let name else { return nil }
         query.name = name
@@ -27,6 +24,7 @@ extension Session {
 
     /// For a rule, or for the proxy that was chosen.
     private func needsName(_ query: Query) -> Bool {
+        guard !Policy.serverSpeaksFirst.contains(query.port) else { return false }
         if routes.policy.needsName(query) { return true }
         guard case .upstream(let index) = decision.action else { return false }
         return routes.upstreams[index].sendsName
@@ -52,14 +50,16 @@ extension Session {
                 }
             } else if count == 0 {
                 return nil
-            } else if count != -Int(EAGAIN), count != -Int(EINTR) {
+            } else if count == -Int(EINTR) {
+                continue
+            } else if count != -Int(EAGAIN) {
                 return .clientGone
             }
             // An end that came with the data brings no further edge.
             guard !hasClientEnded else { return nil }
             if let failed = await wait(.sniffing, until: deadline) { return failed }
             deadline = nil
-            guard !isSniffingOver else { return nil }
+            guard !isSetUpTimeOver else { return nil }
         }
     }
 

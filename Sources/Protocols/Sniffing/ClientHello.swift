@@ -1,10 +1,10 @@
 /// Looks for the server name (RFC 6066 §3) in a ClientHello (RFC 8446 §4.1.2), which may lie in several records, of which the
 /// last may not be there yet. With Encrypted ClientHello it is the outer name.
 func sniffClientHello(_ bytes: Span<UInt8>) -> Sniff {
-    // The handshake message, taken out of its records.
+    // The handshake message, taken out of its records. What follows it is not ours to judge: with early data there is more.
     var message: [UInt8] = []
     var records = Reader(bytes)
-    while records.rest > 0 {
+    while records.rest > 0, !isWhole(message) {
         guard let type = records.number8() else { break }
         guard type == 0x16 else { return .none }
         guard let version = records.number16() else { break }
@@ -14,6 +14,10 @@ func sniffClientHello(_ bytes: Span<UInt8>) -> Sniff {
         message += records.take(min(length, records.rest)) ?? []
     }
     return sniffMessage(message.span)
+}
+
+private func isWhole(_ message: [UInt8]) -> Bool {
+    message.count >= 4 && message.count >= 4 + (Int(message[1]) << 16 | Int(message[2]) << 8 | Int(message[3]))
 }
 
 private func sniffMessage(_ message: Span<UInt8>) -> Sniff {
