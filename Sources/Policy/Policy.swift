@@ -50,10 +50,10 @@ public struct Policy: Sendable {
         return Decision(rules[first].action, rule: first)
     }
 
-    /// Whether a name could change what is decided without one: whether it is worth waiting for.
-    public func needsName(_ query: Query) -> Bool {
+    /// Whether a name could change what was decided without one: whether it is worth waiting for.
+    public func needsName(_ query: Query, after decision: Decision) -> Bool {
         guard query.name == nil, !named.isEmpty else { return false }
-        let limit = UInt32(firstMatch(query) ?? rules.count)
+        let limit = UInt32(decision.rule ?? rules.count)
         for index in named {
             guard index < limit else { return false }
             if criteria[Int(index)].match(query) { return true }

@@ -161,6 +161,10 @@ import TransparentSockets
     }
 }
 
+extension Policy {
+    fileprivate func needsName(_ query: Query) -> Bool { needsName(query, after: decide(query)) }
+}
+
 /// The same numbers in every run.
 struct SplitMix {
     private var state: UInt64

@@ -35,7 +35,7 @@ public func explain(
     let policy = Policy(configuration.rules)
     let decision = policy.decide(query)
     if query.name == nil, !Policy.serverSpeaksFirst.contains(query.port) {
-        if policy.needsName(query) {
+        if policy.needsName(query, after: decision) {
             notes.append("a name could change this: \"clearway run\" would look for one in the client's first bytes (give --name)")
         } else if case .upstream(let index) = decision.action, configuration.upstreams[index].sendName {
             notes.append("the proxy would be given the name that the client asks for, if there is one (give --name)")

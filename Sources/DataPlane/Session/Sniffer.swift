@@ -25,7 +25,7 @@ extension Session {
     /// For a rule, or for the proxy that was chosen.
     private func needsName(_ query: Query) -> Bool {
         guard !Policy.serverSpeaksFirst.contains(query.port) else { return false }
-        if routes.policy.needsName(query) { return true }
+        if routes.policy.needsName(query, after: decision) { return true }
         guard case .upstream(let index) = decision.action else { return false }
         return routes.upstreams[index].sendsName
     }
