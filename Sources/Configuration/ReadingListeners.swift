@@ -78,7 +78,7 @@ extension Section {
         let port = listener.listen.first.map { "\($0.value.port)" } ?? ""
         listener.name = "\(listener.mode.rawValue)-\(port)"
         if let (text, offset) = string("name") {
-            listener.name = accept("name", offset) { () throws(Refusal) in try ValueSyntax.listenerName(text) } ?? listener.name
+            listener.name = accept("name", offset) { () throws(Refusal) in try ValueSyntax.name(text) } ?? listener.name
         }
         if let protocols = list(
             "protocols", atMost: 2, { choice($0, "protocols", of: Listener.TransportProtocol.self, later: ["udp"]) })

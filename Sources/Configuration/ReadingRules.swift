@@ -16,7 +16,7 @@ extension Configuration {
             let section = Section(
                 node, named: "[[upstream]]", keys: Upstream.keys, later: Upstream.laterKeys, elsewhere: homes, collector)
             let name = section.required("name", at: node.keyOffset) { text throws(Refusal) in
-                let name = try ValueSyntax.listenerName(text)
+                let name = try ValueSyntax.name(text)
                 guard !Upstream.reservedNames.contains(name) else { throw Refusal("\(quoted(name)) exists already") }
                 return name
             }

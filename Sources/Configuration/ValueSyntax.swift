@@ -129,7 +129,8 @@ enum ValueSyntax {
         return text
     }
 
-    static func listenerName(_ text: String) throws(Refusal) -> String {
+    /// Of a listener or an upstream.
+    static func name(_ text: String) throws(Refusal) -> String {
         let isName = text.utf8.allSatisfy { byte in
             "._-".utf8.contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
                 || (0x30...0x39).contains(byte)
