@@ -61,8 +61,10 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "decide", dependencies: ["Policy", "TransparentSockets"], path: "Benchmarks/decide", swiftSettings: strict),
+        .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
         .testTarget(
-            name: "DataPlaneTests", dependencies: ["DataPlane", "TransparentSockets", "CSockets"], swiftSettings: strict),
+            name: "DataPlaneTests", dependencies: ["TestSupport", "DataPlane", "TransparentSockets", "CSockets"],
+            swiftSettings: strict),
         .testTarget(
             name: "ClearwayServerTests", dependencies: ["ClearwayServer", "Configuration", "TransparentSockets"],
             swiftSettings: strict),
@@ -70,10 +72,12 @@ let package = Package(
             name: "TransparentSocketsTests",
             dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
-        .testTarget(name: "ProtocolsTests", dependencies: ["Protocols", "TransparentSockets"], swiftSettings: strict),
-        .testTarget(name: "PolicyTests", dependencies: ["Policy", "TransparentSockets"], swiftSettings: strict),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Configuration", "Policy", "TransparentSockets"], swiftSettings: strict),
+            name: "ProtocolsTests", dependencies: ["TestSupport", "Protocols", "TransparentSockets"], swiftSettings: strict),
+        .testTarget(name: "PolicyTests", dependencies: ["TestSupport", "Policy", "TransparentSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["TestSupport", "Configuration", "Policy", "TransparentSockets"],
+            swiftSettings: strict),
         .testTarget(
             name: "FirewallTests", dependencies: ["Firewall", "TransparentSockets", "CSockets"], exclude: ["Golden"],
             swiftSettings: strict),

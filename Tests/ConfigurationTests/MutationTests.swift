@@ -1,18 +1,7 @@
+import TestSupport
 import Testing
 
 @testable import Configuration
-
-/// Steele, Lea and Flood's SplitMix64: the same mutations on every machine.
-private struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
 
 @Suite struct MutationTests {
     private static let tokens = [
@@ -25,7 +14,7 @@ private struct SplitMix64: RandomNumberGenerator {
 
     @Test(arguments: 0..<20)
     func whateverIsWrittenIsAConfigurationOrErrorsInsideTheFile(batch: Int) {
-        var random = SplitMix64(state: UInt64(batch))
+        var random = SplitMix(UInt64(batch))
         let sample = Array(fullSample.utf8)
         for _ in 0..<1000 {
             var bytes = sample
@@ -53,7 +42,7 @@ private struct SplitMix64: RandomNumberGenerator {
         Array("[]{}=.,#\"' \n\ta1é".utf8),
     ])
     func noValueOrKeyIsAskedTooMuch(alphabet: [UInt8]) {
-        var random = SplitMix64(state: UInt64(alphabet.count))
+        var random = SplitMix(UInt64(alphabet.count))
         for _ in 0..<5000 {
             let noise = (0..<Int.random(in: 1...12, using: &random)).map { _ in alphabet.randomElement(using: &random)! }
             let text = String(decoding: Array((Bool.random(using: &random) ? "x = " : "").utf8) + noise, as: UTF8.self)
@@ -61,7 +50,7 @@ private struct SplitMix64: RandomNumberGenerator {
         }
     }
 
-    private func mutate(_ bytes: inout [UInt8], _ random: inout SplitMix64) {
+    private func mutate(_ bytes: inout [UInt8], _ random: inout SplitMix) {
         let at = Int.random(in: 0...bytes.count, using: &random)
         let end = min(bytes.count, at + Int.random(in: 0...20, using: &random))
         switch Int.random(in: 0..<6, using: &random) {

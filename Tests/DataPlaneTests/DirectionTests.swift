@@ -1,5 +1,6 @@
 import CSockets
 import Glibc
+import TestSupport
 import Testing
 
 @testable import DataPlane

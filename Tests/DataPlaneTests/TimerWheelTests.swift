@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import DataPlane
@@ -81,18 +82,5 @@ import Testing
         var due: [UInt32] = []
         wheel.advance(to: 100_000 * Self.tick, in: slots.slots, due: &due)
         #expect(Set(due) == Set(0..<64))
-    }
-}
-
-/// A small generator with a seed, so that a failure can be repeated.
-struct SplitMix {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

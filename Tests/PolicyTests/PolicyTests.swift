@@ -1,4 +1,5 @@
 import Policy
+import TestSupport
 import Testing
 import TransparentSockets
 
@@ -163,20 +164,4 @@ import TransparentSockets
 
 extension Policy {
     fileprivate func needsName(_ query: Query) -> Bool { needsName(query, after: decide(query)) }
-}
-
-/// The same numbers in every run.
-struct SplitMix {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-
-    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
 }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Protocols
@@ -143,21 +144,7 @@ struct Hello {
     }
 }
 
-/// The same numbers in every run.
-struct SplitMix {
-    private var state: UInt64
-    init(_ seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-
-    mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
-
+extension SplitMix {
     /// Changes, removes, doubles and cuts off a few bytes.
     mutating func mutate(_ bytes: inout [UInt8]) {
         for _ in 0...below(4) where !bytes.isEmpty {
