@@ -9,7 +9,8 @@ internal import Glibc
 ///   port is left towards this upstream; EMFILE, ENFILE; EPERM without CAP_NET_ADMIN for a mark or a foreign source.
 ///
 /// Source: `connect(2)`; `ip(7)` IP_TRANSPARENT and IP_BIND_ADDRESS_NO_PORT (without it, one source address is limited to
-/// some 28,000 connections in all); `tcp(7)` TCP_QUICKACK.
+/// some 28,000 connections in all); `tcp(7)` TCP_DEFER_ACCEPT, which makes a connecting socket hold back the handshake's last
+/// acknowledgement (Linux' `net/ipv4/tcp_input.c`).
 public func dial(
     _ upstream: UpstreamAddress, _ options: DialOptions = DialOptions()
 ) throws(SocketError) -> DialedConnection {
@@ -37,7 +38,8 @@ private func dialOnce(
     try setKeepAlive(raw, seconds: options.keepAlive)
     try bindSource(raw, options.source)
     if options.delaysAcknowledgement {
-        try check("setsockopt(TCP_QUICKACK)", cs_set_option(raw, cs_level_tcp, TCP_QUICKACK, 0))
+        // TCP_QUICKACK would do it as well, and is forgotten with the connection.
+        try check("setsockopt(TCP_DEFER_ACCEPT)", cs_set_option(raw, cs_level_tcp, TCP_DEFER_ACCEPT, 1))
     }
     return DialedConnection(descriptor: descriptor, progress: try beginToConnect(raw, to: upstream))
 }
@@ -65,8 +67,8 @@ private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketErro
     try check("bind \(address)", cs_bind(raw, &endpoint))
 }
 
-/// Frees a socket of a connection that has ended both ways, so that ``redial(_:to:delaysAcknowledgement:)`` can use it again:
-/// for short connections that is a good deal cheaper than a socket of their own.
+/// Frees a socket of a connection that has ended both ways, so that ``redial(_:to:)`` can use it again: for short connections
+/// that is a good deal cheaper than a socket of their own.
 ///
 /// Both ends must have been seen: ours sent with `shutdown`, the peer's read. A socket that was connected to a link-local
 /// IPv6 address stays bound to that interface. Needs CAP_NET_ADMIN.
@@ -75,11 +77,13 @@ private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketErro
 ///
 /// Source: `connect(2)` AF_UNSPEC, `tcp(7)` SIOCOUTQ; TCP_REPAIR in Linux' `net/ipv4/tcp.c`.
 public func disconnect(_ raw: Int32) throws(SocketError) -> Bool {
-    // First: after a reset nothing will ever be acknowledged.
-    if let error = connectionError(raw) { throw SocketError(call: "shutdown", errno: error) }
     var unacknowledged: Int32 = 0
     try check("ioctl(SIOCOUTQ)", cs_unacknowledged(raw, &unacknowledged))
-    guard unacknowledged == 0 else { return false }
+    guard unacknowledged == 0 else {
+        // After a reset nothing will ever be acknowledged. (With all acknowledged there is no connection left to break.)
+        if let error = connectionError(raw) { throw SocketError(call: "shutdown", errno: error) }
+        return false
+    }
     try check("connect(AF_UNSPEC)", cs_disconnect(raw))
     // By itself the kernel would go on counting where the last connection ended: whoever was at its other end could tell the
     // next one's sequence number (RFC 6528), and a peer in TIME_WAIT could not tell the next one from the last.
@@ -89,15 +93,8 @@ public func disconnect(_ raw: Int32) throws(SocketError) -> Bool {
 
 /// Begins to connect a socket that ``disconnect(_:)`` has freed. It keeps the options it was dialled with, and its place in
 /// an epoll instance.
-///
-/// - Parameter delaysAcknowledgement: see ``DialOptions/delaysAcknowledgement``; the one option that the kernel forgets.
-public func redial(
-    _ raw: Int32, to upstream: UpstreamAddress, delaysAcknowledgement: Bool
-) throws(SocketError) -> DialProgress {
-    if delaysAcknowledgement {
-        try check("setsockopt(TCP_QUICKACK)", cs_set_option(raw, cs_level_tcp, TCP_QUICKACK, 0))
-    }
-    return try beginToConnect(raw, to: upstream)
+public func redial(_ raw: Int32, to upstream: UpstreamAddress) throws(SocketError) -> DialProgress {
+    try beginToConnect(raw, to: upstream)
 }
 
 private func beginToConnect(_ raw: Int32, to upstream: UpstreamAddress) throws(SocketError) -> DialProgress {

@@ -50,9 +50,7 @@ public func dial(
 
 public func disconnect(_ raw: Int32) throws(SocketError) -> Bool { throw unsupported("disconnect") }
 
-public func redial(
-    _ raw: Int32, to upstream: UpstreamAddress, delaysAcknowledgement: Bool
-) throws(SocketError) -> DialProgress {
+public func redial(_ raw: Int32, to upstream: UpstreamAddress) throws(SocketError) -> DialProgress {
     throw unsupported("redial")
 }
 

@@ -131,7 +131,7 @@ import TransparentSockets
         if upstreamEndsFirst { #expect(cs_shutdown(client.raw, Int32(SHUT_WR)) == 0) }
         try waitUntilFree(client.raw)
         let target = SocketAddress(IPAddress(host)!, port: try port(of: second))
-        _ = try redial(client.raw, to: UpstreamAddress(target), delaysAcknowledgement: true)
+        _ = try redial(client.raw, to: UpstreamAddress(target))
         acknowledgeNow(client.raw)
         let accepted = try accept(second)
         #expect(try accepted.originalDestination().value == target)
@@ -196,7 +196,7 @@ import TransparentSockets
             #expect(cs_shutdown(client.raw, Int32(SHUT_WR)) == 0)
             let last = try nextSequence(client.raw)
             try waitUntilFree(client.raw)
-            _ = try redial(client.raw, to: target, delaysAcknowledgement: false)
+            _ = try redial(client.raw, to: target)
             steps.append(try nextSequence(client.raw) &- last)
         }
         // Left to itself the kernel goes on a window further, each time.

@@ -141,6 +141,9 @@ static inline int cs_disconnect(int fd) {
 // Lets the kernel choose the first sequence number of the next connection anew. Needs CAP_NET_ADMIN.
 static inline int cs_forget_sequence(int fd) {
     int on = 1, off = -1, sending = 2, zero = 0;
+    // The queue that the number belongs to stays chosen: once is enough for a socket's life.
+    if (setsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &zero, sizeof zero) == 0)
+        return 0;
     if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) < 0)
         return -errno;
     if (setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &sending, sizeof sending) < 0 ||

@@ -18,7 +18,7 @@ extension Session {
         let isWatched = used != nil
         do throws(SocketError) {
             if let used {
-                _ = try redial(used.raw, to: upstream, delaysAcknowledgement: options.delaysAcknowledgement)
+                _ = try redial(used.raw, to: upstream)
                 adopt(used, dialledTo: upstream)
             } else {
                 adopt(try TransparentSockets.dial(upstream, options).release(), dialledTo: upstream)
