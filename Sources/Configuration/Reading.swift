@@ -51,25 +51,11 @@ extension Configuration {
 extension Configuration.Timeouts {
     mutating func read(_ node: Node, keys: [String], homes: [String: String], _ collector: DiagnosticCollector) {
         let section = Section(node, named: "[timeouts]", keys: keys, later: ["handshake"], elsewhere: homes, collector)
-        func duration(_ key: String, atLeast least: Duration = .zero) -> Duration? {
-            guard let node = section.entries[key] else { return nil }
-            guard case .string(let text) = node.content else {
-                var hint = ""
-                if case .integer(let seconds) = node.content, seconds >= 0 { hint = ", did you mean \"\(seconds)s\"?" }
-                collector.error(at: node.valueOffset, "\(key): expected a duration such as \"10s\", found \(node.kind)\(hint)")
-                return nil
-            }
-            return section.accept(key, node.valueOffset) { () throws(Refusal) in
-                let duration = try ValueSyntax.duration(text)
-                guard duration >= least else { throw Refusal("must be longer than 0") }
-                return duration
-            }
-        }
-        connect = duration("connect", atLeast: .milliseconds(1)) ?? connect
-        sniff = duration("sniff", atLeast: .milliseconds(1)) ?? sniff
-        idle = duration("idle") ?? idle
-        halfClose = duration("half_close") ?? halfClose
-        drain = duration("drain") ?? drain
+        connect = section.duration("connect", atLeast: .milliseconds(1)) ?? connect
+        sniff = section.duration("sniff", atLeast: .milliseconds(1)) ?? sniff
+        idle = section.duration("idle") ?? idle
+        halfClose = section.duration("half_close") ?? halfClose
+        drain = section.duration("drain") ?? drain
     }
 }
 

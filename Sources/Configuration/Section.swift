@@ -68,6 +68,21 @@ struct Section {
         return (text, node.valueOffset)
     }
 
+    func duration(_ key: String, atLeast least: Duration = .zero) -> Duration? {
+        guard let node = entries[key] else { return nil }
+        guard case .string(let text) = node.content else {
+            var hint = ""
+            if case .integer(let seconds) = node.content, seconds >= 0 { hint = ", did you mean \"\(seconds)s\"?" }
+            collector.error(at: node.valueOffset, "\(key): expected a duration such as \"10s\", found \(node.kind)\(hint)")
+            return nil
+        }
+        return accept(key, node.valueOffset) { () throws(Refusal) in
+            let duration = try ValueSyntax.duration(text)
+            guard duration >= least else { throw Refusal("must be longer than 0") }
+            return duration
+        }
+    }
+
     func choice<Value: RawRepresentable & CaseIterable>(_ key: String, of: Value.Type, later: [String] = []) -> Value?
     where Value.RawValue == String {
         entries[key].flatMap { choice($0, key, of: Value.self, later: later) }

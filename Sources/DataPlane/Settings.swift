@@ -1,6 +1,4 @@
 public import Policy
-public import Protocols
-public import TransparentSockets
 
 /// How bytes move.
 public enum RelayMode: String, Sendable, CaseIterable {
@@ -52,31 +50,14 @@ public struct Settings: Sendable {
 public final class Routes: Sendable {
     public let policy: Policy
     /// By the numbers that the policy's actions bear.
-    public let upstreams: [UpstreamSettings]
+    public let upstreams: [UpstreamGroup]
 
-    public init(_ policy: Policy, _ upstreams: [UpstreamSettings]) {
+    /// - Parameter old: of upstreams that keep their names, what is known of their members is taken over.
+    public init(_ policy: Policy, _ upstreams: [UpstreamSettings], inheriting old: Routes? = nil) {
         self.policy = policy
-        self.upstreams = upstreams
-    }
-}
-
-/// A proxy that sessions leave through.
-public struct UpstreamSettings: Sendable {
-    public var name: String
-    public var kind: ProxyHandshake.Kind
-    public var address: UpstreamAddress
-    public var credentials: ProxyCredentials?
-    /// Give the proxy the name in place of the address, where there is one.
-    public var sendsName: Bool
-
-    public init(
-        name: String, kind: ProxyHandshake.Kind, address: UpstreamAddress, credentials: ProxyCredentials? = nil, sendsName: Bool
-    ) {
-        self.name = name
-        self.kind = kind
-        self.address = address
-        self.credentials = credentials
-        self.sendsName = sendsName
+        self.upstreams = upstreams.map { settings in
+            UpstreamGroup(settings, inheriting: old?.upstreams.first { $0.settings.name == settings.name })
+        }
     }
 }
 

@@ -65,14 +65,7 @@ public final class Worker: @unchecked Sendable {
 
     /// Starts the thread.
     public func start(name: String) throws(SocketError) {
-        let box = Unmanaged.passRetained(Start(worker: self, name: name))
-        var thread = pthread_t()
-        let result = pthread_create(&thread, nil, runWorker, box.toOpaque())
-        guard result == 0 else {
-            box.release()
-            throw SocketError(call: "pthread_create", errno: Errno(rawValue: result))
-        }
-        pthread_detach(thread)
+        try startThread(name) { [self] in loop.run() }
     }
 
     /// Replaces the listeners by `sockets`, and the settings. Listeners that stay keep their place in the backlog.
@@ -182,7 +175,6 @@ public final class Worker: @unchecked Sendable {
         if pausedListeners == 0 { loop.longestWait = -1 }
     }
 
-    fileprivate func run() { loop.run() }
 }
 
 /// A bound socket on its way to the worker that will serve it.
@@ -196,20 +188,4 @@ public final class NewListener: @unchecked Sendable {
     }
 
     func take() -> TransparentListener? { socket.take() }
-}
-
-private final class Start {
-    let worker: Worker
-    let name: String
-    init(worker: Worker, name: String) {
-        self.worker = worker
-        self.name = name
-    }
-}
-
-private func runWorker(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-    cs_name_thread(start.name)
-    start.worker.run()
-    return nil
 }

@@ -32,3 +32,10 @@ func check<Value: SignedInteger>(_ call: @autoclosure () -> String, _ result: Va
     guard result >= 0 else { throw SocketError(call(), result) }
     return result
 }
+
+/// Why a name has no addresses, in the resolver's words.
+public struct ResolutionError: Error, Hashable, Sendable, CustomStringConvertible {
+    public var reason: String
+    public init(reason: String) { self.reason = reason }
+    public var description: String { reason }
+}

@@ -54,6 +54,10 @@ public func redial(_ raw: Int32, to upstream: UpstreamAddress) throws(SocketErro
     throw unsupported("redial")
 }
 
+public func addresses(of name: String) throws(ResolutionError) -> [IPAddress] {
+    throw ResolutionError(reason: "not supported on this system")
+}
+
 public func connectionError(_ raw: Int32) -> Errno? { .notSupported }
 
 public func acknowledgeNow(_ raw: Int32) {}

@@ -83,15 +83,8 @@ import Testing
 
     private static let notYetSupportedCases: [(text: String, findings: [String])] = [
         (
-            "[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1'\nurls = []\npolicy = ''\ncheck = ''\nvia = ''\nsend_proxy = true",
-            [
-                #"3:7: url: "https" is not yet supported"#,
-                #"4:1: "urls" is not yet supported"#,
-                #"5:1: "policy" is not yet supported"#,
-                #"6:1: "check" is not yet supported"#,
-                #"7:1: "via" is not yet supported"#,
-                #"8:1: "send_proxy" is not yet supported"#,
-            ]
+            "[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1'",
+            [#"3:7: url: "https" is not yet supported"#]
         ),
         (
             "[[rule]]\naction = 'direct'\ndomain = 'münchen.de'\nprotocol = 'udp'\ndomain_file = 'x'\ndestination_file = 'y'",

@@ -40,10 +40,41 @@ import TransparentSockets
         #expect(configuration.rules[1].action == .reject)
         let other = configuration.upstreams[0]
         let dc = configuration.upstreams[1]
-        #expect(other.scheme == .http && other.user == "user" && other.password == "p@ss:word" && !other.sendName)
-        #expect(other.address.value == SocketAddress("[2001:db8::1]:3128"))
-        #expect(dc.scheme == .socks5h && dc.user == nil && dc.sendName)
+        #expect(other.members.map(\.description) == ["http://[2001:db8::1]:3128"])
+        #expect(other.members[0].host == .address(IPAddress("2001:db8::1")!))
+        #expect(other.members[0].user == "user" && other.members[0].password == "p@ss:word")
+        #expect(!other.sendName && other.check == .zero && other.via == nil && !other.sendProxy)
+        #expect(dc.members.map(\.description) == ["socks5h://10.0.0.1:1080"])
+        #expect(dc.members[0].user == nil && dc.sendName)
         #expect(configuration.positions.rule(1).line == 9)
+    }
+
+    @Test func groupsAndChainsAreRead() throws {
+        let configuration = try parse(
+            """
+            [[upstream]]
+            name = "far"
+            url = "http://proxy.example.:3128"
+            via = "near"
+            send_proxy = true
+            [[upstream]]
+            name = "near"
+            urls = ["socks5://10.0.0.1:1080", "socks5h://me:secret@[2001:db8::1]:1080", "http://Proxy.Example:3128"]
+            policy = "client-hash"
+            [[upstream]]
+            name = "third"
+            urls = "socks4a://10.0.0.3:1080"
+            check = "3s"
+            """)
+        let (far, near, third) = (configuration.upstreams[0], configuration.upstreams[1], configuration.upstreams[2])
+        #expect(far.via == 1 && far.sendProxy && far.check == .zero && far.balancing == .failover)
+        #expect(far.members.map(\.description) == ["http://proxy.example:3128"])
+        #expect(
+            near.members.map(\.description)
+                == ["socks5://10.0.0.1:1080", "socks5h://[2001:db8::1]:1080", "http://proxy.example:3128"])
+        #expect(near.balancing == .clientHash && near.check == .seconds(10) && near.via == nil)
+        #expect(near.members[1].password == "secret")
+        #expect(third.members.count == 1 && third.check == .seconds(3))
     }
 
     private static let upstreamCases: [(text: String, findings: [String])] = [
@@ -72,11 +103,51 @@ import TransparentSockets
         ),
         (
             "[[upstream]]\nname = 'a'\nurl = 'http://10.0.0.1:70000'",
-            [#"3:7: url: "10.0.0.1:70000" is no address and port, such as "socks5://10.0.0.1:1080"; names are not yet supported"#]
+            [#"3:7: url: "10.0.0.1:70000" is no host and port, such as "socks5://10.0.0.1:1080""#]
+        ),
+        ("[[upstream]]\nname = 'a'\nurl = 'http://proxy.example'", [#"3:7: url: the port is missing behind "proxy.example""#]),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'http://proxy.example:0'",
+            ["3:7: url: 0 is not a port: ports are 1 to 65535"]
         ),
         (
-            "[[upstream]]\nname = 'a'\nurl = 'http://proxy.example:80'",
-            [#"3:7: url: "proxy.example:80" is no address and port, such as "socks5://10.0.0.1:1080"; names are not yet supported"#]
+            "[[upstream]]\nname = 'a'\nurl = 'http://pro xy:80'",
+            [#"3:7: url: "pro xy:80" is no host and port, such as "socks5://10.0.0.1:1080""#]
+        ),
+        ("[[upstream]]\nname = 'a'\nurls = []", ["3:8: urls: at least one is needed"]),
+        (
+            "[[upstream]]\nname = 'a'\n\(url)\nurls = ['http://10.0.0.1:1']",
+            ["3:1: url: urls at line 4 is for the same"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurls = ['http://10.0.0.1:1', 'http://u:p@10.0.0.1:1', 3]",
+            [
+                "3:30: urls: http://10.0.0.1:1 is there already",
+                #"3:55: urls: expected a URL such as "socks5://10.0.0.1:1080", found the integer 3"#,
+            ]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\n\(url)\npolicy = 'failower'",
+            [
+                #"4:10: policy: expected "failover", "round-robin", "least-sessions" or "client-hash", found "failower", did you mean "failover"?"#
+            ]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\n\(url)\nvia = 'bb'\n[[upstream]]\nname = 'b'\n\(url)",
+            [#"4:7: via: there is no upstream "bb", did you mean "b"?"#]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\n\(url)\nvia = 'b'\n[[upstream]]\nname = 'b'\n\(url)\nvia = 'a'",
+            ["4:7: via: a chain that comes back to itself: a via b via a"]
+        ),
+        ("[[upstream]]\nname = 'a'\n\(url)\nvia = 'a'", ["4:7: via: a chain that comes back to itself: a via a"]),
+        (
+            "[[upstream]]\nname = 'a'\n\(url)\nvia = 'b'\ncheck = '1s'\n[[upstream]]\nname = 'b'\n\(url)",
+            ["5:9: check: not yet supported together with via"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurls = ['http://10.0.0.1:1', 'socks5://10.0.0.1:1']\nsend_name = true",
+            ["4:13: send_name: with socks5 the proxy is given addresses; did you mean socks5h://10.0.0.1:1?"]
         ),
         ("[[upstream]]\nname = 'a'\nurl = 'http://0.0.0.0:80'", ["3:7: url: 0.0.0.0 is nobody's address"]),
         (
@@ -100,7 +171,7 @@ import TransparentSockets
         ("[[upstream]]\nname = 'a'\nurl = 'http://%ff:c@10.0.0.1:1'", ["3:7: url: user name and password must be UTF-8"]),
         (
             "[[upstream]]\nname = 'a'\n\(url)\nsend_name = true",
-            ["4:13: send_name: with socks5 the proxy is given addresses; did you mean socks5h?"]
+            ["4:13: send_name: with socks5 the proxy is given addresses; did you mean socks5h://10.0.0.1:1080?"]
         ),
         (
             "[[upstream]]\nname = 'a'\nurl = 'me:secret@x://10.0.0.1:1'",

@@ -37,7 +37,9 @@ public func explain(
     if query.name == nil, !Policy.serverSpeaksFirst.contains(query.port) {
         if policy.needsName(query, after: decision) {
             notes.append("a name could change this: \"clearway run\" would look for one in the client's first bytes (give --name)")
-        } else if case .upstream(let index) = decision.action, configuration.upstreams[index].sendName {
+        } else if case .upstream(let index) = decision.action, configuration.upstreams[index].sendName,
+            configuration.upstreams[index].members.contains(where: { $0.scheme != .socks5 })
+        {
             notes.append("the proxy would be given the name that the client asks for, if there is one (give --name)")
         }
     }
@@ -52,9 +54,18 @@ private func action(_ decision: Decision, _ query: Query, _ configuration: Confi
     case .reject: return "rejected"
     case .upstream(let index):
         let upstream = configuration.upstreams[index]
-        let asked = upstream.sendName ? query.name.map { "\($0):\(query.port)" } : nil
-        return "upstream \(upstream.name) (\(upstream.scheme) \(upstream.address)), asked for \(asked ?? destination.description)"
+        let isNamed = upstream.sendName && upstream.members.contains { $0.scheme != .socks5 }
+        let asked = isNamed ? query.name.map { "\($0):\(query.port)" } : nil
+        return "upstream \(way(to: upstream, configuration)), asked for \(asked ?? destination.description)"
     }
+}
+
+/// An upstream with its members, and what is in front of it.
+private func way(to upstream: Upstream, _ configuration: Configuration) -> String {
+    let members = upstream.members.map { "\($0.scheme) \($0.endpoint)" }.joined(separator: ", ")
+    let policy = upstream.members.count > 1 ? "\(upstream.balancing.rawValue): " : ""
+    let via = upstream.via.map { " via \(way(to: configuration.upstreams[$0], configuration))" } ?? ""
+    return "\(upstream.name) (\(policy)\(members))\(via)"
 }
 
 private func place(of rule: Int, in configuration: Configuration) -> String {
@@ -80,7 +91,11 @@ private let mostWarnings = 20
 private func loops(of configuration: Configuration) -> [String] {
     guard configuration.listeners.contains(where: \.local) else { return [] }
     let ours = (try? hostAddresses()) ?? []
-    return configuration.upstreams.filter { $0.address.value.address.isLoopback || ours.contains($0.address.value.address) }.map {
+    let isHere = { (member: Upstream.Member) in
+        guard case .address(let address) = member.host else { return false }
+        return address.isLoopback || ours.contains(address)
+    }
+    return configuration.upstreams.filter { $0.via == nil && $0.members.contains(where: isHere) }.map {
         "upstream \($0.name) is on this host, whose own connections are intercepted (local = true): "
             + "what it sends comes back to it, unless it goes to networks in exclude"
     }

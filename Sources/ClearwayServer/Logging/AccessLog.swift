@@ -53,7 +53,7 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
     func sessionEnded(_ record: SessionRecord) {
         guard settings.load(ordering: .relaxed) >> 16 & 1 == 1, isLogged(.info) else { return }
         var fields: [(key: String, value: LogValue)] = []
-        fields.reserveCapacity(12)
+        fields.reserveCapacity(13)
         fields.append(("client", .address(record.client.value)))
         if let destination = record.destination { fields.append(("destination", .address(destination.value))) }
         fields.append(("down", .count(record.down)))
@@ -61,6 +61,7 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
         fields.append(("ending", .text(record.ending.rawValue)))
         fields.append(("listener", .text(record.listener)))
         if let local = record.local { fields.append(("local", .address(local.value))) }
+        if let member = record.member { fields.append(("member", .text(member))) }
         if let name = record.name { fields.append(("name", .text(name))) }
         if let rule = record.rule {
             fields.append(("rule", .count(UInt64(rule + 1))))
@@ -83,6 +84,17 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
                 [("limit", .count(UInt64(limit))), ("listener", .text(listener))])
         case .acceptResumed(let listener):
             log(.notice, "notice", "accepting resumed", [("listener", .text(listener))])
+        case .memberEjected(let upstream, let member, let nanoseconds, let reason):
+            log(
+                .warning, "warning", "upstream member left out",
+                [
+                    ("duration", .duration(nanoseconds)), ("member", .text(member)), ("reason", .text(reason)),
+                    ("upstream", .text(upstream)),
+                ], kind: member)
+        case .memberRestored(let upstream, let member):
+            log(
+                .notice, "notice", "upstream member works again", [("member", .text(member)), ("upstream", .text(upstream))],
+                kind: member)
         case .sessionFailed(let listener, let ending, let reason):
             log(
                 .warning, "warning", "session failed",

@@ -6,7 +6,7 @@ internal import Glibc
 /// What the descriptor limit allows. Worked out at the start, so that running out is planned for and not met.
 struct Limits: Equatable {
     /// Descriptors for everything that is not a session: listeners, logs, rules, reload.
-    static let reserve = 24
+    static let reserve = 28
     static let reservePerWorker = 8
     /// Pipes that sessions may borrow at a time, in all: past it, directions go on copying.
     static let mostPipes = 1_024
@@ -20,12 +20,13 @@ struct Limits: Equatable {
     var keptSockets: Int
 
     /// - Parameters:
+    ///   - checks: proxies that are asked whether they work; a descriptor each.
     ///   - descriptors: the soft limit, after raising it to the hard one.
     ///   - wanted: `max_sessions`; 0: as many as fit.
     ///   - memory: bytes of the machine's. Pipes whose readers have stopped may fill a sixteenth of it.
     /// - Returns: nil when not even one session per worker fits.
-    init?(descriptors: Int, workers: Int, listeners: Int, wanted: Int, memory: Int = physicalMemory()) {
-        let reserved = Self.reserve + workers * (Self.reservePerWorker + listeners)
+    init?(descriptors: Int, workers: Int, listeners: Int, checks: Int = 0, wanted: Int, memory: Int = physicalMemory()) {
+        let reserved = Self.reserve + checks + workers * (Self.reservePerWorker + listeners)
         let pipes = min(Self.mostPipes, descriptors / 16, memory >> 20 / 16)
         let keptSockets = min(Self.mostKeptSockets, descriptors / 32 / workers)
         // A session needs a descriptor for each side; a pipe has two ends; sockets are kept for each of two families.
@@ -55,3 +56,8 @@ func availableCPUs() -> Int {
 
 /// Bytes of memory that the machine has.
 func physicalMemory() -> Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
+
+extension Configuration {
+    /// Proxies that are asked whether they work.
+    var checkedMembers: Int { upstreams.filter { $0.check > .zero }.reduce(0) { $0 + $1.members.count } }
+}

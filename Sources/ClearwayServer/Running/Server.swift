@@ -29,6 +29,7 @@ final class Server {
     private let limits: Limits
     private var listeners: ListenerPlan
     let rules: Rules
+    private let upstreams: Upstreams
     let workers: [Worker]
     private let observers: [AccessLog]
     let drainSignal: DrainSignal
@@ -46,7 +47,8 @@ final class Server {
         let descriptors = Limits.raiseDescriptors()
         guard
             let limits = Limits(
-                descriptors: descriptors, workers: count, listeners: plan.keys.count, wanted: configuration.maxSessions)
+                descriptors: descriptors, workers: count, listeners: plan.keys.count, checks: configuration.checkedMembers,
+                wanted: configuration.maxSessions)
         else {
             throw Failure(
                 .systemError,
@@ -55,7 +57,12 @@ final class Server {
         self.limits = limits
         try Rules.checkPermission(configuration)
         rules = try Rules(configuration)
-        let settings = Settings(configuration, limits, workers: count, mark: rules.mark)
+        do throws(SocketError) {
+            upstreams = try Upstreams(configuration, mark: rules.mark, logs.logger)
+        } catch {
+            throw Failure(.systemError, "\(error)")
+        }
+        let settings = Settings(configuration, upstreams.routes, limits, workers: count, mark: rules.mark)
         let bound = try bind(plan, except: nil, workers: count, mark: rules.mark)
         listeners = plan
 
@@ -79,6 +86,7 @@ final class Server {
 
     func run() throws(Failure) {
         do throws(SocketError) {
+            try upstreams.start()
             for (index, worker) in workers.enumerated() { try worker.start(name: "worker-\(index)") }
         } catch {
             throw Failure(.systemError, "\(error)")
@@ -144,13 +152,19 @@ final class Server {
         guard
             let limits = Limits(
                 descriptors: limits.descriptors, workers: workers.count,
-                listeners: ListenerPlan(new, ipv6: ipv6).keys.count,
+                listeners: ListenerPlan(new, ipv6: ipv6).keys.count, checks: new.checkedMembers,
                 wanted: new.maxSessions)
         else { throw Failure(.systemError, "too few descriptors for so many listeners") }
         let plan = ListenerPlan(new, ipv6: ipv6)
-        let settings = Settings(new, limits, workers: workers.count, mark: rules.mark)
+        let routes = upstreams.planned(new)
+        let settings = Settings(new, routes, limits, workers: workers.count, mark: rules.mark)
         let bound = try bind(plan, except: listeners, workers: workers.count, mark: rules.mark)
         let log = try new.log.file == configuration.log.file ? nil : LogFile(path: new.log.file)
+        do throws(SocketError) {
+            try upstreams.replace(with: routes)
+        } catch {
+            throw Failure(.systemError, "\(error)")
+        }
         try rules.replace(with: new, logs.logger)
         // From here on nothing can fail.
         let kept = plan.kept(from: listeners)
@@ -195,8 +209,9 @@ private func changesOnlyAtStart(from old: Configuration, to new: Configuration) 
 }
 
 extension Settings {
-    init(_ configuration: Configuration, _ limits: Limits, workers: Int, mark: UInt32) {
+    init(_ configuration: Configuration, _ routes: Routes, _ limits: Limits, workers: Int, mark: UInt32) {
         self.init()
+        self.routes = routes
         self.mark = mark
         relay =
             switch configuration.relay {
@@ -204,7 +219,6 @@ extension Settings {
             case .copy: .copy
             case .splice: .splice
             }
-        routes = Routes(Policy(configuration.rules), configuration.upstreams.map { UpstreamSettings($0) })
         connectTimeout = configuration.timeouts.connect.nanoseconds
         sniffTimeout = configuration.timeouts.sniff.nanoseconds
         idleTimeout = configuration.timeouts.idle.nanoseconds
@@ -213,21 +227,6 @@ extension Settings {
         maxPipes = limits.pipes / workers
         // Making one ready takes the same permission as a mark.
         maxKeptSockets = mark == 0 ? 0 : limits.keptSockets
-    }
-}
-
-extension UpstreamSettings {
-    init(_ upstream: Upstream) {
-        let kind: ProxyHandshake.Kind =
-            switch upstream.scheme {
-            case .socks5, .socks5h: .socks5
-            case .socks4a: .socks4a
-            case .http: .http
-            }
-        let credentials = upstream.user.map { ProxyCredentials(user: $0, password: upstream.password ?? "") }
-        self.init(
-            name: upstream.name, kind: kind, address: upstream.address, credentials: credentials,
-            sendsName: upstream.sendName && upstream.scheme != .socks5)
     }
 }
 

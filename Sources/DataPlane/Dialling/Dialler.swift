@@ -5,14 +5,11 @@ internal import TransparentSockets
 // How a session reaches its upstream.
 
 extension Session {
-    /// Connects to `upstream` and waits for the answer, no longer than the connect timeout. The socket is watched from the
-    /// start: its first edge is the answer.
+    /// Connects to `upstream` and waits for the answer. The socket is watched from the start: its first edge is the answer.
     ///
     /// - Returns: nil when connected, else how the session ends.
-    func dial(_ upstream: UpstreamAddress, source: SourceAddress) async -> Ending? {
-        var options = DialOptions()
-        options.mark = worker.settings.mark
-        options.delaysAcknowledgement = true
+    func dial(_ upstream: UpstreamAddress, source: SourceAddress, until deadline: UInt64) async -> Ending? {
+        var options = dialOptions
         options.source = source
         let used = options.source == .unspecified ? worker.sockets.take(isIPv6: upstream.value.address.isIPv6) : nil
         let isWatched = used != nil
@@ -26,7 +23,14 @@ extension Session {
         } catch {
             return failure(error)
         }
-        return await connected(within: worker.settings.connectTimeout, isWatched: isWatched)
+        return await connected(until: deadline, isWatched: isWatched)
+    }
+
+    var dialOptions: DialOptions {
+        var options = DialOptions()
+        options.mark = worker.settings.mark
+        options.delaysAcknowledgement = true
+        return options
     }
 
     /// What a direct destination sees as its client's address.

@@ -8,30 +8,27 @@ internal import TransparentSockets
 // How a session passes through a proxy.
 
 extension Session {
-    /// Connects to the proxy and has it connect to `destination`, all within the connect timeout.
+    /// Has the proxy that this session's socket leads to connect to `target`.
     ///
-    /// - Returns: nil when the proxy has granted it, else how the session ends.
-    func dial(through upstream: UpstreamSettings, to destination: OriginalDestination) async -> Ending? {
-        let known = upstream.sendsName ? name.map { ProxyTarget.Host.name($0.description) } : nil
-        let target = ProxyTarget(known ?? .address(destination.value.address), port: destination.value.port)
-        guard var handshake = ProxyHandshake(upstream.kind, target, upstream.credentials) else {
-            return report(.upstreamRejected, "\(upstream.name): \(upstream.kind) cannot be asked for \(destination)")
+    /// - Parameter header: sent before the handshake.
+    func shakeHands(
+        with member: UpstreamSettings.Member, _ target: ProxyTarget, after header: [UInt8], until deadline: UInt64
+    ) async -> Passage {
+        guard var handshake = ProxyHandshake(member.kind, target, member.credentials) else {
+            return .refused(report(.upstreamRejected, "\(member.label) cannot be asked for \(target.host)"))
         }
-        if let failed = await dial(upstream.address, source: .unspecified) { return failed }
-        if let failed = send(handshake.opening) { return failed }
+        if let failed = send(header + handshake.opening) { return .failed(failed) }
         while true {
             switch read(&handshake) {
             case .needsMore:
-                if let failed = await wait(.handshaking) { return failed }
+                if let ended = await wait(.handshaking, until: deadline) { return .failed(ended) }
             case .send(let bytes):
-                if let failed = send(bytes) { return failed }
-            case .done: return nil
-            case .ended: return report(.upstreamProtocol, "\(upstream.name): it ended in its handshake")
-            case .refused(let why):
-                return ending(of: why, upstream.name)
-            case .invalid(let why):
-                return report(.upstreamProtocol, "\(upstream.name): \(why)")
-            case .broken(let ending): return ending
+                if let failed = send(bytes) { return .failed(failed) }
+            case .done: return .passed
+            case .ended: return .failed(report(.upstreamProtocol, "\(member.label): it ended in its handshake"))
+            case .refused(let why): return passage(why, member.label)
+            case .invalid(let why): return .failed(report(.upstreamProtocol, "\(member.label): \(why)"))
+            case .broken(let ending): return .failed(ending)
             }
         }
     }
@@ -80,12 +77,15 @@ extension Session {
         return failure(SocketError(call: "send", errno: .init(rawValue: -Int32(sent))))
     }
 
-    private func ending(of refusal: ProxyRefusal, _ upstream: String) -> Ending {
+    private func passage(_ refusal: ProxyRefusal, _ member: String) -> Passage {
         switch refusal.cause {
-        case .refused: .upstreamRefused
-        case .unreachable: .upstreamUnreachable
-        case .timedOut: .upstreamTimeout
-        case .forbidden, .unsupported, .failed: report(.upstreamRejected, "\(upstream): \(refusal)")
+        case .refused: return .over(.upstreamRefused)
+        case .unreachable: return .over(.upstreamUnreachable)
+        case .timedOut: return .over(.upstreamTimeout)
+        case .forbidden, .unsupported, .failed:
+            let ending = report(.upstreamRejected, "\(member): \(refusal)")
+            if refusal.isOfAll { return .failed(ending) }
+            return refusal.cause == .failed ? .refused(ending) : .over(ending)
         }
     }
 }

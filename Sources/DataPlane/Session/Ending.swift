@@ -46,4 +46,12 @@ public enum Ending: String, Sendable, CaseIterable {
 
     /// Both directions ended with FIN and every byte was handed on; anything else closes with RST, both ways.
     var isOrderly: Bool { self == .clientFIN || self == .upstreamFIN }
+
+    /// No upstream's doing: another one would not help.
+    var isOurs: Bool {
+        switch self {
+        case .clientGone, .clientReset, .clientTimeout, .proxyDrain, .proxyLimit, .proxyError: true
+        default: false
+        }
+    }
 }

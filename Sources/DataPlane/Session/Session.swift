@@ -24,11 +24,14 @@ final class Session {
     /// Whom `upstream` was dialled to.
     private var dialled: UpstreamAddress?
     private var local: LocalAddress?
+    /// The proxies that it passes through, the farthest first.
+    var members: [UpstreamMember] = []
     private let startedAt: UInt64
     private var id = SlotID(index: 0, generation: 0)
 
-    /// `sniffing`, `dialling` and `handshaking` are waits of `run`'s: for the client's bytes, the upstream's answer, its bytes.
-    enum Phase { case settingUp, sniffing, dialling, handshaking, relaying, ending }
+    /// `sniffing`, `dialling`, `racing` and `handshaking` are waits of `run`'s: for the client's bytes, the upstream's answer, the
+    /// first answer of several addresses, the upstream's bytes.
+    enum Phase { case settingUp, sniffing, dialling, racing, handshaking, relaying, ending }
     private var phase = Phase.settingUp
     /// What the kernel said of each socket before the relay could hear it.
     private var clientEvents: UInt32 = 0
@@ -88,9 +91,12 @@ final class Session {
         }
         if let failed = await decide(destination) { return failed }
         switch decision.action {
-        case .direct: return await dial(UpstreamAddress(destination.value), source: preservedSource)
+        case .direct:
+            return await dial(UpstreamAddress(destination.value), source: preservedSource, until: connectDeadline)
         case .reject: return .proxyRejected
-        case .upstream(let index): return await dial(through: routes.upstreams[index], to: destination)
+        case .upstream(let index):
+            let wanted = Wanted(name: name, address: destination.value.address, port: destination.value.port)
+            return await pass(through: index, to: wanted, until: connectDeadline).ending
         }
     }
 
@@ -121,14 +127,15 @@ final class Session {
         if isUpstreamReusable(ending), let dialled, !dialled.value.address.isLinkLocal, let used = upstream.take() {
             worker.sockets.retire(used, isIPv6: dialled.value.address.isIPv6)
         }
-        upstream = nil
         relay?.release(worker.resources)
-        if let local, let dialled { worker.loopGuard.remove(local.value, to: dialled.value) }
+        let local = local
+        abandonUpstream()
+        leave(members)
         worker.loop.remove(id)
         worker.sessionEnded(
             SessionRecord(
                 listener: settings.name, client: client, destination: destination, name: name?.description,
-                upstream: upstreamName, rule: decision.rule,
+                upstream: upstreamName, member: memberName, rule: decision.rule,
                 local: relay == nil ? nil : local, up: relay?.up.moved ?? 0,
                 down: relay?.down.moved ?? 0, duration: worker.loop.now - startedAt, ending: ending))
     }
@@ -158,12 +165,26 @@ final class Session {
         upstream = consume descriptor
     }
 
+    /// Lets go of the upstream's socket, if there is one.
+    func abandonUpstream() {
+        if let local, let dialled { worker.loopGuard.remove(local.value, to: dialled.value) }
+        local = nil
+        dialled = nil
+        upstream = nil
+        upstreamEvents = 0
+    }
+
     /// Waits for the first edge of the upstream's socket.
-    func connected(within timeout: UInt64, isWatched: Bool) async -> Ending? {
-        guard let raw = upstream?.raw, worker.loop.watch(raw, .upstream, of: id, isWatched: isWatched) == 0 else {
-            return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
-        }
-        return await wait(.dialling, until: worker.loop.now + timeout)
+    func connected(until deadline: UInt64, isWatched: Bool) async -> Ending? {
+        guard let raw = upstream?.raw, watch(upstream: raw, isWatched: isWatched) else { return .proxyLimit }
+        return await wait(.dialling, until: deadline)
+    }
+
+    /// - Returns: whether it is watched from now on.
+    func watch(upstream raw: Int32, isWatched: Bool = false) -> Bool {
+        guard worker.loop.watch(raw, .upstream, of: id, isWatched: isWatched) != 0 else { return true }
+        _ = report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
+        return false
     }
 
     /// Waits until the loop has something for this phase.
@@ -171,17 +192,22 @@ final class Session {
     /// What may have come since the last wait is looked at first: a task goes on at the end of the turn that woke it, and the
     /// turn's other events and timers found nobody waiting.
     ///
-    /// - Parameter deadline: monotonic nanoseconds; nil: that of the last wait.
-    /// - Returns: how the session ends, if it does; while sniffing a deadline is no reason to.
-    func wait(_ phase: Phase, until deadline: UInt64? = nil) async -> Ending? {
+    /// - Parameter deadline: monotonic nanoseconds.
+    /// - Returns: how the session ends, if it does; while sniffing or racing a deadline is no reason to.
+    func wait(_ phase: Phase, until deadline: UInt64) async -> Ending? {
         guard !worker.isCut else { return .proxyDrain }
         guard clientEvents & cs_epoll_err == 0 else { return .clientGone }
-        if let deadline { setUpDeadline = deadline }
-        guard !isSetUpTimeOver else { return phase == .sniffing ? nil : .upstreamTimeout }
+        setUpDeadline = deadline
+        guard !isSetUpTimeOver else { return Self.timeout(in: phase) }
         self.phase = phase
         worker.loop.setDeadline(id, at: setUpDeadline)
         return await withUnsafeContinuation { waiter = $0 }
     }
+
+    private static func timeout(in phase: Phase) -> Ending? { phase == .sniffing || phase == .racing ? nil : .upstreamTimeout }
+
+    /// Since the client's name is known, or need not be.
+    private var connectDeadline: UInt64 { worker.loop.now + worker.settings.connectTimeout }
 
     /// The sockets, for those who read and write them before the relay does.
     var clientRaw: Int32? { socket?.descriptor.raw }
@@ -252,7 +278,7 @@ final class Session {
             switch phase {
             case .dialling: answered(events)
             // Whatever it is, the next read tells.
-            case .handshaking: wake(nil)
+            case .handshaking, .racing: wake(nil)
             default: break
             }
             return
@@ -269,10 +295,10 @@ final class Session {
 
     func deadlineReached() {
         switch phase {
-        case .sniffing, .dialling, .handshaking:
+        case .sniffing, .dialling, .racing, .handshaking:
             // The wheel looks early at what lies beyond its turn.
             guard setUpDeadline <= worker.loop.now else { return worker.loop.setDeadline(id, at: setUpDeadline) }
-            wake(phase == .sniffing ? nil : .upstreamTimeout)
+            wake(Self.timeout(in: phase))
         case .relaying:
             let settings = worker.settings
             if let deadline = relayDeadline, deadline <= worker.loop.now {
@@ -300,7 +326,7 @@ final class Session {
     /// Ends the session now: the drain is over. One that is just being set up finds that out by itself.
     func cut() {
         switch phase {
-        case .sniffing, .dialling, .handshaking: wake(.proxyDrain)
+        case .sniffing, .dialling, .racing, .handshaking: wake(.proxyDrain)
         case .relaying: settle(.ended(.proxyDrain))
         case .settingUp, .ending: break
         }
@@ -312,7 +338,7 @@ final class Session {
         let isBroken = events & cs_epoll_err != 0
         switch phase {
         case .sniffing: wake(isBroken ? .clientGone : nil)
-        case .dialling, .handshaking: if isBroken { wake(.clientGone) }
+        case .dialling, .racing, .handshaking: if isBroken { wake(.clientGone) }
         default: break
         }
     }

@@ -10,6 +10,8 @@ public struct SessionRecord: Sendable {
     public var name: String?
     /// The upstream's name; nil: direct, or no upstream at all.
     public var upstream: String?
+    /// Which of the upstream's proxies it was, where there are several; nil: none was reached.
+    public var member: String?
     /// The rule that decided, counted from 0; nil: none.
     public var rule: Int?
     /// Our address towards the upstream; nil when it was not reached.
@@ -30,7 +32,12 @@ public enum WorkerEvent: Sendable, Equatable {
     /// Accepting is paused: `max_sessions` are open.
     case sessionLimit(listener: String, limit: Int)
     case acceptResumed(listener: String)
-    /// A session ended with `proxy-loop`, `proxy-no-destination`, `proxy-self`, `proxy-limit` or `proxy-error`, and why.
+    /// A proxy failed: sessions go to the others of its upstream for so many nanoseconds.
+    case memberEjected(upstream: String, member: String, nanoseconds: UInt64, reason: String)
+    /// A proxy that failed works again.
+    case memberRestored(upstream: String, member: String)
+    /// A session ended with `proxy-loop`, `proxy-no-destination`, `proxy-self`, `proxy-limit` or `proxy-error`,
+    /// or a proxy said no, and why.
     case sessionFailed(listener: String, ending: Ending, reason: String)
 }
 

@@ -33,7 +33,7 @@ extension Session {
     /// Looks at the client's first bytes without taking them, until they show a name, or show that there is none, or the time
     /// is over.
     private func sniffName(within timeout: UInt64) async -> Ending? {
-        var deadline: UInt64? = worker.loop.now + timeout
+        let deadline = worker.loop.now + timeout
         while true {
             guard let raw = clientRaw else { return .proxyError }
             let buffer = worker.resources.buffer
@@ -58,13 +58,7 @@ extension Session {
             // An end that came with the data brings no further edge.
             guard !hasClientEnded else { return nil }
             if let failed = await wait(.sniffing, until: deadline) { return failed }
-            deadline = nil
             guard !isSetUpTimeOver else { return nil }
         }
-    }
-
-    /// For the record.
-    var upstreamName: String? {
-        if case .upstream(let index) = decision.action { routes.upstreams[index].name } else { nil }
     }
 }

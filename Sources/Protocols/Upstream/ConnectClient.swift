@@ -13,11 +13,19 @@ public enum ConnectClient {
             case .name(let name): name
             }
         let authority = "\(host):\(target.port)"
-        var text = "CONNECT \(authority) HTTP/1.1\r\nHost: \(authority)\r\n"
-        if let credentials {
-            text += "Proxy-Authorization: Basic \(base64(Array("\(credentials.user):\(credentials.password)".utf8)))\r\n"
-        }
-        return Array((text + "\r\n").utf8)
+        return Array("CONNECT \(authority) HTTP/1.1\r\nHost: \(authority)\r\n\(authorization(credentials))\r\n".utf8)
+    }
+
+    /// Asks the proxy about itself (RFC 9110 §9.3.7).
+    ///
+    /// - Parameter proxy: its host and port.
+    static func options(_ proxy: String, _ credentials: ProxyCredentials?) -> [UInt8] {
+        Array("OPTIONS * HTTP/1.1\r\nHost: \(proxy)\r\n\(authorization(credentials))Connection: close\r\n\r\n".utf8)
+    }
+
+    private static func authorization(_ credentials: ProxyCredentials?) -> String {
+        guard let credentials else { return "" }
+        return "Proxy-Authorization: Basic \(base64(Array("\(credentials.user):\(credentials.password)".utf8)))\r\n"
     }
 
     /// Interim answers (1xx) that may come before the answer.

@@ -56,6 +56,14 @@ public enum ProxyRefusal: Error, Hashable, Sendable {
     case noAcceptableMethod
     case credentials
 
+    /// It says no to us, wherever we want to go.
+    public var isOfAll: Bool {
+        switch self {
+        case .credentials, .noAcceptableMethod, .http(407): true
+        default: false
+        }
+    }
+
     /// How the proxy fared with its own connection, where it says so.
     public enum Cause: Sendable { case refused, unreachable, timedOut, forbidden, unsupported, failed }
 

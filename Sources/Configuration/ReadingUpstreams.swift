@@ -1,0 +1,137 @@
+internal import TransparentSockets
+
+extension Configuration {
+    /// - Returns: names of upstreams that are wrong otherwise, so that rules which use them are not wrong too.
+    mutating func readUpstreams(_ node: Node, homes: [String: String], _ collector: DiagnosticCollector) -> Set<String> {
+        var wrong: Set<String> = []
+        var names: [String: Int] = [:]
+        /// By place in ``upstreams``.
+        var chained: [Int: (text: String, offset: Int)] = [:]
+        for node in tables(node, "upstream", atMost: Upstream.limit, collector) {
+            let section = Section(node, named: "[[upstream]]", keys: Upstream.keys, elsewhere: homes, collector)
+            let name = section.required("name", at: node.keyOffset) { text throws(Refusal) in
+                let name = try ValueSyntax.name(text)
+                guard !Upstream.reservedNames.contains(name) else { throw Refusal("\(quoted(name)) exists already") }
+                return name
+            }
+            if let name, let offset = section.entries["name"]?.valueOffset {
+                if let first = names[name] {
+                    let line = collector.position(first).line
+                    collector.error(at: offset, "name: \(quoted(name)) is taken: the first is at line \(line)")
+                }
+                names[name] = names[name] ?? offset
+            }
+            guard let upstream = section.upstream(name ?? "", at: node.keyOffset) else {
+                if let name { wrong.insert(name) }
+                continue
+            }
+            if let via = section.string("via") { chained[upstreams.count] = via }
+            upstreams.append(upstream)
+        }
+        for (index, via) in chained.sorted(by: { $0.key < $1.key }) {
+            guard let behind = upstreams.firstIndex(where: { $0.name == via.text }) else {
+                guard !wrong.contains(via.text) else { continue }
+                let names = upstreams.map(\.name).filter { $0 != upstreams[index].name }
+                collector.error(
+                    at: via.offset, "via: there is no upstream \(quoted(via.text))\(suggestion(for: via.text, among: names))")
+                continue
+            }
+            upstreams[index].via = behind
+            // Checks would have to take the same way.
+            upstreams[index].check = .zero
+        }
+        checkChains(chained.mapValues(\.offset), collector)
+        return wrong
+    }
+
+    private mutating func checkChains(_ offsets: [Int: Int], _ collector: DiagnosticCollector) {
+        for (index, offset) in offsets.sorted(by: { $0.key < $1.key }) {
+            var chain = [index]
+            while let next = upstreams[chain.last!].via {
+                guard !chain.contains(next) else {
+                    let names = (chain + [next]).map { upstreams[$0].name }.joined(separator: " via ")
+                    collector.error(at: offset, "via: a chain that comes back to itself: \(names)")
+                    // Said once.
+                    upstreams[index].via = nil
+                    break
+                }
+                chain.append(next)
+                guard chain.count <= Upstream.longestChain else {
+                    collector.error(at: offset, "via: more than \(Upstream.longestChain) upstreams behind each other")
+                    upstreams[index].via = nil
+                    break
+                }
+            }
+        }
+    }
+
+    func tables(_ node: Node, _ key: String, atMost limit: Int, _ collector: DiagnosticCollector) -> [Node] {
+        var nodes = [node]
+        if case .array(let array) = node.content { nodes = array }
+        guard nodes.count <= limit else {
+            collector.error(at: node.keyOffset, "\(nodes.count) tables [[\(key)]]; at most \(limit) are possible")
+            return []
+        }
+        return nodes.filter { node in
+            if case .table = node.content { return true }
+            collector.error(at: node.valueOffset, "\(key): expected a table, [[\(key)]], found \(node.kind)")
+            return false
+        }
+    }
+}
+
+extension Section {
+    /// - Parameter table: where the table stands.
+    fileprivate func upstream(_ name: String, at table: Int) -> Upstream? {
+        let members = self.members(at: table)
+        var upstream = Upstream(name: name, members: (members ?? []).map(\.value))
+        upstream.balancing = choice("policy", of: Upstream.Balancing.self) ?? upstream.balancing
+        upstream.check = duration("check") ?? (upstream.members.count > 1 ? Upstream.defaultCheck : .zero)
+        upstream.sendProxy = boolean("send_proxy") ?? false
+        upstream.sendName = boolean("send_name") ?? true
+        if entries["send_name"] != nil, upstream.sendName, let first = upstream.members.first(where: { $0.scheme == .socks5 }),
+            let offset = entries["send_name"]?.valueOffset
+        {
+            collector.error(
+                at: offset, "send_name: with socks5 the proxy is given addresses; did you mean socks5h://\(first.endpoint)?")
+        }
+        if let check = entries["check"], entries["via"] != nil, upstream.check > .zero {
+            collector.error(at: check.valueOffset, "check: not yet supported together with via")
+        }
+        return members == nil ? nil : upstream
+    }
+
+    private func members(at table: Int) -> [(value: Upstream.Member, offset: Int)]? {
+        let parse: (String) throws(Refusal) -> Upstream.Member = ValueSyntax.member
+        guard let urls = entries["urls"] else {
+            return required("url", at: table, parse).map { [($0, entries["url"]!.valueOffset)] }
+        }
+        if let url = entries["url"] {
+            collector.error(at: url.keyOffset, "url: urls at line \(collector.position(urls.keyOffset).line) is for the same")
+            return nil
+        }
+        guard let members = list("urls", atMost: Upstream.memberLimit, of: "a URL such as \"socks5://10.0.0.1:1080\"", parse)
+        else { return nil }
+        var count = 1
+        if case .array(let elements) = urls.content { count = elements.count }
+        guard count > 0 else {
+            collector.error(at: urls.valueOffset, "urls: at least one is needed")
+            return nil
+        }
+        for (index, member) in members.enumerated() {
+            let isRepeated = members[..<index].contains { "\($0.value)" == "\(member.value)" }
+            if isRepeated { collector.error(at: member.offset, "urls: \(member.value) is there already") }
+        }
+        return members.count == count ? members : nil
+    }
+
+    func required<Value>(_ key: String, at table: Int, _ parse: (String) throws(Refusal) -> Value) -> Value? {
+        guard entries[key] != nil else {
+            collector.error(at: table, "\(key) is missing")
+            return nil
+        }
+        guard let (text, offset) = string(key) else { return nil }
+        return accept(key, offset) { () throws(Refusal) in try parse(text) }
+    }
+
+}

@@ -1,0 +1,134 @@
+internal import Policy
+internal import Protocols
+internal import Synchronization
+internal import TransparentSockets
+
+/// How a way through a proxy turned out.
+enum Passage {
+    case passed
+    /// The proxy is at fault: others should be asked, and it be left out for a while.
+    case failed(Ending)
+    /// The proxy works and could not do it; another may.
+    case refused(Ending)
+    /// Another proxy would not change that.
+    case over(Ending)
+
+    var ending: Ending? {
+        switch self {
+        case .passed: nil
+        case .failed(let ending), .refused(let ending), .over(let ending): ending
+        }
+    }
+}
+
+/// What a proxy is to connect to: the address that the client dialled, or another proxy.
+struct Wanted {
+    var name: DomainName?
+    /// nil: only the name is known.
+    var address: IPAddress?
+    var port: UInt16
+
+    func target(for member: UpstreamSettings.Member) -> ProxyTarget? {
+        if member.sendsName, let name { return ProxyTarget(.name(name.description), port: port) }
+        return address.map { ProxyTarget(.address($0), port: port) }
+    }
+}
+
+// Through which proxies a session leaves.
+
+extension Session {
+    /// Passes through one member of an upstream, and through those in front of it. While the relay has not begun nothing of the
+    /// client's is lost, so what one member cannot do is asked of the next one.
+    func pass(through index: Int, to wanted: Wanted, until deadline: UInt64) async -> Passage {
+        let group = routes.upstreams[index]
+        var tried = UpstreamGroup.Tried()
+        var last = Passage.over(.upstreamTimeout)
+        while worker.loop.now < deadline,
+            let (number, isTrial) = group.next(for: client.value.address, after: tried, now: worker.loop.now)
+        {
+            // One that does not answer must leave time for the others.
+            let share = (deadline - worker.loop.now) / UInt64(group.members.count - tried.count)
+            tried.insert(number)
+            let before = members.count
+            members.append(group.members[number])
+            group.members[number].sessions.wrappingAdd(1, ordering: .relaxed)
+            last = await pass(through: group.members[number], of: group, to: wanted, until: worker.loop.now + share)
+            if group.members.count > 1 { note(last, group.members[number], of: group, isTrial: isTrial) }
+            if case .passed = last { return last }
+            abandonUpstream()
+            leave(members[before...])
+            members.removeSubrange(before...)
+            if case .over = last { return last }
+        }
+        return last
+    }
+
+    private func pass(
+        through member: UpstreamMember, of group: UpstreamGroup, to wanted: Wanted, until deadline: UInt64
+    ) async -> Passage {
+        guard let target = wanted.target(for: member.settings) else {
+            return .refused(report(.upstreamUnreachable, "\(member.settings.label): the next proxy's name was not resolved"))
+        }
+        let arrived = await reach(member, of: group, until: deadline)
+        guard case .passed = arrived else { return arrived }
+        let header =
+            group.settings.sendsHeader
+            ? destination.map { ProxyHeader.version2(source: client.value, destination: $0.value) } : nil
+        let passage = await shakeHands(with: member.settings, target, after: header ?? [], until: deadline)
+        if let ending = passage.ending, ending.isOurs { return .over(ending) }
+        return passage
+    }
+
+    /// Connects to a proxy, or has the one in front of it connect.
+    private func reach(_ member: UpstreamMember, of group: UpstreamGroup, until deadline: UInt64) async -> Passage {
+        let addresses = member.addresses
+        if let via = group.settings.via {
+            var there = Wanted(name: nil, address: addresses.first?.value.address, port: member.settings.port)
+            if case .name(let name) = member.settings.host { there.name = name }
+            switch await pass(through: via, to: there, until: deadline) {
+            case .passed: return .passed
+            // The way to it is broken: that says nothing of this one, and would be so for the others.
+            case .failed(let ending): return .over(ending)
+            case .refused(let ending), .over(let ending): return ending.isOurs ? .over(ending) : .failed(ending)
+            }
+        }
+        guard !addresses.isEmpty else {
+            return .failed(report(.upstreamUnreachable, "\(member.settings.label): its name was not resolved"))
+        }
+        let failed =
+            addresses.count == 1
+            ? await dial(addresses[0], source: .unspecified, until: deadline) : await race(to: addresses, until: deadline)
+        guard let failed else { return .passed }
+        return failed.isOurs ? .over(failed) : .failed(failed)
+    }
+
+    private func note(_ passage: Passage, _ member: UpstreamMember, of group: UpstreamGroup, isTrial: Bool) {
+        let (upstream, label) = (group.settings.name, member.settings.label)
+        switch passage {
+        case .passed, .refused:
+            if member.worked() { worker.observer.event(.memberRestored(upstream: upstream, member: label)) }
+        case .failed(let ending):
+            guard let time = member.failed(now: worker.loop.now, isTrial: isTrial) else { break }
+            worker.observer.event(
+                .memberEjected(upstream: upstream, member: label, nanoseconds: time, reason: ending.rawValue))
+        case .over: break
+        }
+    }
+
+    /// These proxies have one session less.
+    func leave(_ members: some Sequence<UpstreamMember>) {
+        for member in members { member.sessions.wrappingSubtract(1, ordering: .relaxed) }
+    }
+
+    // MARK: For the record
+
+    var upstreamName: String? {
+        if case .upstream(let index) = decision.action { routes.upstreams[index].settings.name } else { nil }
+    }
+
+    var memberName: String? {
+        guard case .upstream(let index) = decision.action, routes.upstreams[index].members.count > 1 else { return nil }
+        // Of a chain the last one is the upstream's; those in front of it were appended behind it.
+        return members.first?.settings.label
+    }
+}

@@ -1,0 +1,88 @@
+internal import Synchronization
+internal import TransparentSockets
+
+/// One proxy and what is known of it. Shared by all workers, and kept over reloads: what a proxy did before still counts.
+public final class UpstreamMember: Sendable {
+    /// Nanoseconds that the first failure keeps sessions away; each further one twice as long, up to the longest.
+    static let firstEjection: UInt64 = 1_000_000_000
+    static let longestEjection: UInt64 = 60_000_000_000
+    /// Nanoseconds that a session on trial keeps the others away, should it never find out.
+    static let longestTrial: UInt64 = 10_000_000_000
+
+    public let settings: UpstreamSettings.Member
+    /// Open sessions, and those on their way.
+    let sessions = Atomic<Int>(0)
+    /// Failures in a row.
+    private let failures = Atomic<Int>(0)
+    /// Monotonic nanoseconds until which sessions go elsewhere; 0: it works, as far as is known.
+    private let ejectedUntil = Atomic<UInt64>(0)
+    /// The last check failed.
+    private let isDown = Atomic<Bool>(false)
+    /// Of a name: the last good answer.
+    private let resolved = Mutex<[IPAddress]>([])
+
+    init(_ settings: UpstreamSettings.Member) { self.settings = settings }
+
+    /// Where to connect to, in this order; empty as long as the name has not been resolved.
+    var addresses: [UpstreamAddress] {
+        switch settings.host {
+        case .address(let address): [UpstreamAddress(SocketAddress(address, port: settings.port))]
+        case .name: resolved.withLock { $0 }.map { UpstreamAddress(SocketAddress($0, port: settings.port)) }
+        }
+    }
+
+    func resolved(to addresses: [IPAddress]) { resolved.withLock { $0 = addresses } }
+
+    enum Standing: Equatable {
+        case works
+        /// Its time away is over: one session may try it.
+        case onTrial
+        case away
+    }
+
+    func standing(now: UInt64) -> Standing {
+        if isDown.load(ordering: .relaxed) { return .away }
+        let until = ejectedUntil.load(ordering: .relaxed)
+        return until == 0 ? .works : until <= now ? .onTrial : .away
+    }
+
+    /// - Returns: whether the caller is the one who tries it. Others stay away until it has found out.
+    func claimTrial(now: UInt64) -> Bool {
+        let until = ejectedUntil.load(ordering: .relaxed)
+        guard until != 0, until <= now else { return false }
+        return ejectedUntil.compareExchange(expected: until, desired: now &+ Self.longestTrial, ordering: .relaxed).exchanged
+    }
+
+    /// A session could not pass, and it was this proxy's fault.
+    ///
+    /// - Parameter isTrial: the caller has claimed it.
+    /// - Returns: nanoseconds that it is left out from now on; nil when it was left out already.
+    func failed(now: UInt64, isTrial: Bool) -> UInt64? {
+        let until = ejectedUntil.load(ordering: .relaxed)
+        // Sessions that were under way when the first one failed say nothing new.
+        guard isTrial || until <= now else { return nil }
+        let count = min(failures.load(ordering: .relaxed), 6)
+        let time = min(Self.firstEjection << UInt64(count), Self.longestEjection)
+        guard ejectedUntil.compareExchange(expected: until, desired: now &+ time, ordering: .relaxed).exchanged else { return nil }
+        failures.wrappingAdd(1, ordering: .relaxed)
+        return time
+    }
+
+    /// It did what it should.
+    ///
+    /// - Returns: whether that is news.
+    @discardableResult
+    func worked() -> Bool {
+        guard ejectedUntil.load(ordering: .relaxed) != 0 else { return false }
+        failures.store(0, ordering: .relaxed)
+        return ejectedUntil.exchange(0, ordering: .relaxed) != 0
+    }
+
+    /// What a check found.
+    ///
+    /// - Returns: whether that is news.
+    func checked(_ works: Bool) -> Bool {
+        let wasAway = works ? worked() : false
+        return isDown.exchange(!works, ordering: .relaxed) == works || wasAway
+    }
+}
