@@ -77,13 +77,11 @@ private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketErro
 ///
 /// Source: `connect(2)` AF_UNSPEC, `tcp(7)` SIOCOUTQ; TCP_REPAIR in Linux' `net/ipv4/tcp.c`.
 public func disconnect(_ raw: Int32) throws(SocketError) -> Bool {
+    // First: after a reset nothing will ever be acknowledged, and the next connection must not be told of it.
+    if let error = connectionError(raw) { throw SocketError(call: "shutdown", errno: error) }
     var unacknowledged: Int32 = 0
     try check("ioctl(SIOCOUTQ)", cs_unacknowledged(raw, &unacknowledged))
-    guard unacknowledged == 0 else {
-        // After a reset nothing will ever be acknowledged. (With all acknowledged there is no connection left to break.)
-        if let error = connectionError(raw) { throw SocketError(call: "shutdown", errno: error) }
-        return false
-    }
+    guard unacknowledged == 0 else { return false }
     try check("connect(AF_UNSPEC)", cs_disconnect(raw))
     // By itself the kernel would go on counting where the last connection ended: whoever was at its other end could tell the
     // next one's sequence number (RFC 6528), and a peer in TIME_WAIT could not tell the next one from the last.
