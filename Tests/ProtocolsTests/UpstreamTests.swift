@@ -149,6 +149,83 @@ import TransparentSockets
         }
     }
 
+    // ---- PROXY ----
+
+    @Test func proxyHeaders() {
+        let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
+        let from = SocketAddress("10.0.0.1:40000")!
+        let to = SocketAddress("192.0.2.1:443")!
+        #expect(
+            ProxyHeader.version2(source: from, destination: to)
+                == signature + [0x21, 0x11, 0, 12, 10, 0, 0, 1, 192, 0, 2, 1, 0x9C, 0x40, 1, 187])
+        let far = SocketAddress("[2001:db8::1]:443")!
+        let mixed = ProxyHeader.version2(source: from, destination: far)
+        #expect(Array(mixed[12..<16]) == [0x21, 0x21, 0, 36])
+        #expect(Array(mixed[16..<32]) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 10, 0, 0, 1])
+        #expect(mixed.count == 52)
+        #expect(ProxyHeader.local == signature + [0x20, 0, 0, 0])
+    }
+
+    // ---- Probes ----
+
+    /// What a probe sends, and what it finds, the proxy's bytes coming one at a time.
+    private func probe(
+        _ kind: ProxyHandshake.Kind, _ answers: [[UInt8]], _ credentials: ProxyCredentials? = nil
+    ) -> (sent: [[UInt8]], end: ProxyProbe.Step) {
+        var probe = ProxyProbe(kind, "proxy.example:3128", credentials)
+        var sent = [probe.opening]
+        var buffer: [UInt8] = []
+        var step = ProxyProbe.Step.needsMore
+        for byte in answers.joined() {
+            buffer.append(byte)
+            let length: Int
+            (length, step) = probe.advance(buffer.span)
+            buffer.removeFirst(length)
+            switch step {
+            case .send(let bytes): sent.append(bytes)
+            case .needsMore: break
+            case .works, .fails: return (sent, step)
+            }
+        }
+        return (sent, step)
+    }
+
+    @Test func probesAskAsFarAsTheyCan() {
+        #expect(probe(.socks5, [[5, 0]]) == ([[5, 1, 0]], .works))
+        let me = ProxyCredentials(user: "me", password: "pw")
+        let sent: [[UInt8]] = [[5, 2, 0, 2], [1, 2, 109, 101, 2, 112, 119]]
+        #expect(probe(.socks5, [[5, 2], [1, 0]], me) == (sent, .works))
+        #expect(probe(.socks5, [[5, 2], [1, 1]], me) == (sent, .fails("user name or password refused")))
+        #expect(probe(.socks5, [[5, 0xFF]]).end == .fails("SOCKS5: no acceptable authentication method"))
+        #expect(probe(.socks5, [[5]]).end == .needsMore)
+        guard case .fails = probe(.socks5, [Array("SSH-2.0".utf8)]).end else {
+            Issue.record("another protocol passes")
+            return
+        }
+    }
+
+    @Test func anyAnswerOfAnHTTPProxyWillDoButOne() {
+        let request = "OPTIONS * HTTP/1.1\r\nHost: proxy.example:3128\r\n"
+        #expect(probe(.http, []).sent == [Array((request + "Connection: close\r\n\r\n").utf8)])
+        let me = ProxyCredentials(user: "me", password: "pw")
+        #expect(
+            probe(.http, [], me).sent
+                == [Array((request + "Proxy-Authorization: Basic bWU6cHc=\r\nConnection: close\r\n\r\n").utf8)])
+        for status in ["200 OK", "400 Bad Request", "405 No", "501 Not Implemented"] {
+            #expect(probe(.http, [Array("HTTP/1.1 \(status)\r\n\r\n".utf8)]).end == .works, "\(status)")
+        }
+        #expect(probe(.http, [Array("HTTP/1.1 407 Say who\r\n\r\n".utf8)]).end == .fails("HTTP status 407"))
+        guard case .fails = probe(.http, [Array("220 mail\r\n".utf8)]).end else {
+            Issue.record("another protocol passes")
+            return
+        }
+    }
+
+    @Test func aConnectionIsAllThatSOCKS4CanBeAskedFor() {
+        var probe = ProxyProbe(.socks4a, "", nil)
+        #expect(probe.opening.isEmpty && probe.advance([UInt8]().span) == (0, .works))
+    }
+
     @Test func changedAnswersNeverTrap() {
         var random = SplitMix(5)
         let seeds: [[UInt8]] = [
@@ -165,6 +242,13 @@ import TransparentSockets
                 if case .granted(let length) = answer { #expect(length <= bytes.count) }
             }
             _ = SOCKS5Client.methodChoice(bytes.span, offersCredentials: round % 2 == 0)
+            for kind in ProxyHandshake.Kind.allCases {
+                let credentials = round % 2 == 0 ? ProxyCredentials(user: "a", password: "b") : nil
+                var probe = ProxyProbe(kind, "", credentials)
+                let (length, _) = probe.advance(bytes.span)
+                #expect(length <= bytes.count)
+                _ = probe.advance(bytes.span.extracting(length..<bytes.count))
+            }
         }
     }
 }
