@@ -20,7 +20,7 @@ help:
 	@echo "make test       everything that must hold: format, target order, tests, examples"
 	@echo "make build      a debug build;  make release: an optimised one"
 	@echo "make examples   run the examples and compare what they print"
-	@echo "make bench      measure against kernel routing, kernel NAT and HAProxy (root, about 20 minutes)"
+	@echo "make bench      measure against kernel routing, kernel NAT, HAProxy and redsocks (root, about 30 minutes)"
 	@echo "make soak       a thousand starts and kills in a row"
 	@echo "make format     rewrite the sources in the project's format"
 	@echo "make man        check the manual pages"
@@ -60,6 +60,7 @@ examples:
 
 bench: deps-bench release
 	Benchmarks/bench.py
+	Benchmarks/bench.py --contenders by-hand,redsocks,redsocks-splice,clearway-socks --only bulk-8,rr-64,crc-1,crc-64,idle
 	.build/release/decide
 
 format:

@@ -161,6 +161,8 @@ class Contender:
 
     is_proxy = False
     seen_by_server = CLIENT
+    # Of its clients that can be told to speak SOCKS5 themselves.
+    options = []
 
     def __init__(self, name, bench):
         self.name, self.bench = name, bench
@@ -258,13 +260,15 @@ class HAProxy(Proxy):
 
 class Clearway(Proxy):
     access_log = True
+    # What follows in its configuration.
+    more = ""
 
     def start(self):
         log, configuration = self.directory / "clearway.log", self.directory / "clearway.toml"
         log.unlink(missing_ok=True)
         text = (PEERS / "clearway.toml").read_text()
         configuration.write_text(text.replace("@DIRECTORY@", str(self.directory))
-                                 .replace("@ACCESS@", "true" if self.access_log else "false"))
+                                 .replace("@ACCESS@", "true" if self.access_log else "false") + self.more)
 
         def ready():
             said = log.read_bytes() if log.exists() else b""
@@ -277,8 +281,38 @@ class ClearwayQuiet(Clearway):
     access_log = False
 
 
+# Through a SOCKS5 proxy, which is the load server itself
+
+
+class ByHand(Contender):
+    """The client speaks SOCKS5 itself: what a proxy in between adds is what it adds to this."""
+
+    options = ["--socks"]
+
+
+class Redsocks(Proxy):
+    def set_up(self):
+        super().set_up()
+        command("ip", "netns", "exec", self.network.router, "nft", "-f", str(PEERS / "redsocks.nft"))
+
+    def start(self):
+        self.launch(["redsocks", "-c", PEERS / f"{self.name}.conf"], self.listens)
+
+
+class ClearwaySOCKS(Clearway):
+    more = """
+[[upstream]]
+name = "socks"
+url = "socks5://10.77.2.2:7005"
+
+[[rule]]
+action = "socks"
+"""
+
+
 CONTENDERS = {"routing": Contender, "nat": NAT, "haproxy-auto": HAProxy, "haproxy-forced": HAProxy,
-              "clearway": Clearway, "clearway-quiet": ClearwayQuiet}
+              "clearway": Clearway, "clearway-quiet": ClearwayQuiet,
+              "by-hand": ByHand, "redsocks": Redsocks, "redsocks-splice": Redsocks, "clearway-socks": ClearwaySOCKS}
 
 
 # ---- The measures: each returns its figures for one contender and one round
@@ -302,7 +336,7 @@ def request_response(connections):
 
 def connect_request_close(concurrency, *more):
     return lambda contender, seconds: contender.network.load(
-        "crc", "--concurrency", str(concurrency), "--seconds", str(seconds), *more, seconds=seconds)
+        "crc", "--concurrency", str(concurrency), "--seconds", str(seconds), *more, *contender.options, seconds=seconds)
 
 
 def idle(contender, _):
@@ -350,6 +384,7 @@ FIGURES = [
         (f"rr-{n}", "p99_us", "  p99", "µs", 1, 1, -1, statistics.median))],
     *[row for n in (1, 64) for row in (
         (f"crc-{n}", "per_second", f"connect-request-close, {n} at once", "/s", 1, 0, 1, statistics.median),
+        (f"crc-{n}", "p50_us", "  p50 of the cycle", "µs", 1, 1, -1, statistics.median),
         (f"crc-{n}", "p99_us", "  p99 of the cycle", "µs", 1, 1, -1, statistics.median))],
     ("port-reuse", "per_second", "256 ports of one address, 64 at once", "/s", 1, 0, 1, statistics.median),
     ("port-reuse", "longest_cycle_ms", "  longest cycle of all rounds", "ms", 1, 1, -1, max),
@@ -383,8 +418,9 @@ class Results:
                 return row[7](values) if values else None
         raise KeyError((measure, figure))
 
-    def best_haproxy(self, measure, figure, direction):
-        values = [v for c in self.contenders if c.startswith("haproxy") and (v := self.value(measure, figure, c)) is not None]
+    def best(self, peer, measure, figure, direction):
+        """Of several settings of a peer the better one."""
+        values = [v for c in self.contenders if c.startswith(peer) and (v := self.value(measure, figure, c)) is not None]
         return (max if direction > 0 else min)(values) if values else None
 
     def errors(self, measure, contender):
@@ -404,12 +440,18 @@ BARS = [
     ("crc-64", "per_second", "≥ 1.15 × HAProxy", "haproxy", 1.15, 1),
     ("port-reuse", "stalled", "none", None, 0, -1),
     ("bulk-8", "cpu_per_gb", "≤ 0.30", None, 0.30, -1),
+    ("bulk-8", "gbit", "≥ 1.1 × redsocks", "redsocks", 1.1, 1),
+    ("crc-64", "per_second", "≥ 1.3 × redsocks", "redsocks", 1.3, 1),
     ("idle", "start_resident", "≤ 12 MB", None, 12e6, -1),
     ("idle", "anonymous_per_session", "≤ 2 KiB", None, 2048, -1),
     # A hundredth for what belongs to no session, such as a reserve or a pool that filled meanwhile.
     ("idle", "descriptors_per_session", "2", None, 2.01, -1),
     ("idle", "pipes_per_session", "no pipe", None, 0.01, -1),
 ]
+
+
+# Whom the table holds Clearway against, where they take part
+PEER_NAMES = [("routing", "routing"), ("haproxy", "HAProxy"), ("by-hand", "by hand"), ("redsocks", "redsocks")]
 
 
 def judge(results, subject):
@@ -419,10 +461,8 @@ def judge(results, subject):
         value = results.value(measure, figure, subject)
         if value is None:
             continue
-        if against == "routing":
-            value = ratio(value, results.value(measure, figure, "routing"))
-        elif against == "haproxy":
-            value = ratio(value, results.best_haproxy(measure, figure, direction))
+        if against is not None:
+            value = ratio(value, results.best(against, measure, figure, direction))
         if value is None:
             continue
         met = value >= bound if direction > 0 else value <= bound
@@ -436,7 +476,8 @@ def table(results, verdicts, subject):
     def text(value, divisor=1, decimals=2):
         return "–" if value is None else f"{value / divisor:,.{decimals}f}"
 
-    rows = [["", "", *results.contenders, "÷ routing", "÷ HAProxy", "bar"]]
+    beside = [(c, name) for c, name in PEER_NAMES if any(known.startswith(c) for known in results.contenders)]
+    rows = [["", "", *results.contenders, *(f"÷ {name}" for _, name in beside), "bar"]]
     for measure, figure, label, unit, divisor, decimals, direction, _ in FIGURES:
         values = {c: results.value(measure, figure, c) for c in results.contenders}
         if all(value is None for value in values.values()):
@@ -445,8 +486,7 @@ def table(results, verdicts, subject):
         ours = values.get(subject)
         bars = "; ".join(f"{v['bar']} {'met' if v['met'] else 'MISSED'}"
                          for v in verdicts if (v["measure"], v["figure"]) == (measure, figure))
-        rows.append([label, unit, *cells, text(ratio(ours, values.get("routing"))),
-                     text(ratio(ours, results.best_haproxy(measure, figure, direction))), bars])
+        rows.append([label, unit, *cells, *(text(ratio(ours, results.best(c, measure, figure, direction))) for c, _ in beside), bars])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     left = (0, 1, len(widths) - 1)
     for row in rows:
@@ -498,12 +538,11 @@ class Bench:
                 turn = number % len(self.contenders)
                 for contender in self.contenders[turn:] + self.contenders[:turn]:
                     self.one(results, measure, number, contender)
-        subject = next((c for c in ("clearway", "clearway-quiet") if c in arguments.contenders), None)
+        subject = next((c for c in ("clearway", "clearway-quiet", "clearway-socks") if c in arguments.contenders), None)
         verdicts = judge(results, subject) if subject else []
         print()
         table(results, verdicts, subject)
-        print("\n÷ routing and ÷ HAProxy: Clearway's figure over theirs; of HAProxy's two settings the better one, figure by figure. "
-              "Medians of the rounds.")
+        print("\n÷: Clearway's figure over theirs; of several settings of a peer the better one, figure by figure. Medians of the rounds.")
         for measure in arguments.only:
             for name in arguments.contenders:
                 if results.errors(measure, name):
@@ -621,6 +660,7 @@ def main():
         return 77
     needed = ["cc", "ip", "nft", "sysctl"]
     needed += ["haproxy"] * any(name.startswith("haproxy") for name in arguments.contenders)
+    needed += ["redsocks"] * any(name.startswith("redsocks") for name in arguments.contenders)
     needed += ["taskset"] * (arguments.pin[0] is not None)
     missing = [program for program in needed if not shutil.which(program)]
     if missing:

@@ -1,13 +1,15 @@
-// The load of the benchmarks: one server with five behaviours, and five kinds of client, each one epoll thread.
+// The load of the benchmarks: one server with six behaviours, and five kinds of client, each one epoll thread.
 //
 //   loadgen server --listen ADDR:PORT              PORT source · +1 sink · +2 echo · +3 answer-and-close · +4 peer's address
+//                                                  +5 SOCKS5, behind which it is itself again
 //   loadgen bulk   --to ADDR:PORT --streams N --seconds S [--upload]
 //   loadgen rr     --to ADDR:PORT --connections N --seconds S
-//   loadgen crc    --to ADDR:PORT --concurrency N --seconds S [--source ADDR] [--ports A-B]
+//   loadgen crc    --to ADDR:PORT --concurrency N --seconds S [--source ADDR] [--ports A-B] [--socks]
 //   loadgen idle   --to ADDR:PORT --connections N --hold S
 //   loadgen peer   --to ADDR:PORT
 //
-// ADDR:PORT of a client is the server's first port; each client adds the offset of the behaviour it needs.
+// ADDR:PORT of a client is the server's first port; each client adds the offset of the behaviour it needs. With --socks it asks the
+// server's SOCKS5 port for it.
 // Every client prints one line of JSON and ends by itself; `idle` prints its line once all connections are open, then holds them.
 // IPv4 only. Linux only. Build: cc -O2 -o loadgen loadgen.c
 
@@ -29,7 +31,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SOURCE, SINK, ECHO, ANSWER_AND_CLOSE, PEER, BEHAVIOURS };
+enum { SOURCE, SINK, ECHO, ANSWER_AND_CLOSE, PEER, SOCKS, BEHAVIOURS };
+enum { GREETING = 3, METHOD = 2, REQUEST = 10 };
 enum { MESSAGE = 64, BLOCK = 256 * 1024, EVENTS = 256, MAX_CONNECTIONS = 16384, OPENING_AT_ONCE = 128, BACKLOG = 4096 };
 
 static const uint64_t SECOND = 1000000000ull;
@@ -118,7 +121,7 @@ struct options {
     struct sockaddr_in address, source;
     int count;
     double seconds, warmup;
-    bool upload;
+    bool upload, socks;
     int first_port, last_port;
 };
 
@@ -150,6 +153,10 @@ static struct options parse_options(int argc, char **argv) {
         const char *name = argv[i];
         if (!strcmp(name, "--upload")) {
             o.upload = true;
+            continue;
+        }
+        if (!strcmp(name, "--socks")) {
+            o.socks = true;
             continue;
         }
         if (++i >= argc) usage("an option lacks its value");
@@ -185,14 +192,21 @@ static struct sockaddr_in behaviour_address(const struct options *o, int behavio
 // ---- Server
 
 struct peer {
-    int fd, behaviour;
+    int fd, behaviour, first_port;
     bool listening;
     unsigned got;
+    struct sockaddr_in from;
 };
 
 static void drop(struct peer *p) {
     close(p->fd);
     free(p);
+}
+
+static void tell_address(int fd, const struct sockaddr_in *from) {
+    char text[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &from->sin_addr, text, sizeof text);
+    if (write(fd, text, strlen(text)) < 0) fprintf(stderr, "loadgen: peer left: %s\n", strerror(errno));
 }
 
 static void accept_some(int ep, const struct peer *listener) {
@@ -206,26 +220,45 @@ static void accept_some(int ep, const struct peer *listener) {
             die("accept");
         }
         if (listener->behaviour == PEER) {
-            char text[INET_ADDRSTRLEN];
-            inet_ntop(AF_INET, &from.sin_addr, text, sizeof text);
-            if (write(fd, text, strlen(text)) < 0) fprintf(stderr, "loadgen: peer left: %s\n", strerror(errno));
+            tell_address(fd, &from);
             close(fd);
             continue;
         }
         set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
         struct peer *p = calloc(1, sizeof *p);
         if (!p) die("calloc");
-        *p = (struct peer){.fd = fd, .behaviour = listener->behaviour};
+        *p = (struct peer){.fd = fd, .behaviour = listener->behaviour, .first_port = listener->first_port, .from = from};
         watch(ep, EPOLL_CTL_ADD, fd, EPOLLRDHUP | (p->behaviour == SOURCE ? EPOLLOUT : EPOLLIN), p);
     }
 }
 
+// SOCKS5 without authentication, for a port of this server: from then on the connection is as if it had been made there.
+static bool negotiate(int ep, struct peer *p) {
+    static const char no_authentication[METHOD] = {5, 0}, granted[REQUEST] = {5, 0, 0, 1};
+    unsigned char message[REQUEST];
+    size_t expected = p->got == 0 ? GREETING : REQUEST;
+    // All that our clients and peers send comes in one piece.
+    ssize_t n = recv(p->fd, message, expected, 0);
+    if (n < 0) return errno == EAGAIN;
+    if ((size_t)n != expected || message[0] != 5) return false;
+    p->got += (unsigned)n;
+    if (expected == GREETING) return send(p->fd, no_authentication, METHOD, MSG_NOSIGNAL) == METHOD;
+    p->behaviour = (message[8] << 8 | message[9]) - p->first_port;
+    if (message[3] != 1 || p->behaviour < 0 || p->behaviour >= SOCKS) return false;
+    p->got = 0;
+    if (send(p->fd, granted, REQUEST, MSG_NOSIGNAL) != REQUEST) return false;
+    if (p->behaviour == PEER) tell_address(p->fd, &p->from);
+    if (p->behaviour == SOURCE) watch(ep, EPOLL_CTL_MOD, p->fd, EPOLLRDHUP | EPOLLOUT, p);
+    return p->behaviour != PEER;
+}
+
 // Whether the connection goes on.
-static bool serve(struct peer *p, uint32_t events) {
+static bool serve(int ep, struct peer *p, uint32_t events) {
     char message[4096];
     ssize_t n;
     if (events & EPOLLERR) return false;
     switch (p->behaviour) {
+    case SOCKS: return negotiate(ep, p);
     case SOURCE:
         if (events & EPOLLRDHUP) return false;
         n = send(p->fd, block, BLOCK, MSG_NOSIGNAL);
@@ -259,7 +292,7 @@ static _Noreturn void run_server(const struct options *o) {
         struct sockaddr_in address = behaviour_address(o, i);
         if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) die("bind");
         if (listen(fd, BACKLOG) < 0) die("listen");
-        listeners[i] = (struct peer){.fd = fd, .behaviour = i, .listening = true};
+        listeners[i] = (struct peer){.fd = fd, .behaviour = i, .first_port = ntohs(o->address.sin_port), .listening = true};
         watch(ep, EPOLL_CTL_ADD, fd, EPOLLIN, &listeners[i]);
     }
     printf("{\"listening\": true}\n");
@@ -271,7 +304,7 @@ static _Noreturn void run_server(const struct options *o) {
         for (int i = 0; i < n; i++) {
             struct peer *p = events[i].data.ptr;
             if (p->listening) accept_some(ep, p);
-            else if (!serve(p, events[i].events)) drop(p);
+            else if (!serve(ep, p, events[i].events)) drop(p);
         }
     }
 }
@@ -280,7 +313,7 @@ static _Noreturn void run_server(const struct options *o) {
 
 struct connection {
     int fd;
-    enum { CLOSED, CONNECTING, WAITING, OPEN } state;
+    enum { CLOSED, CONNECTING, GREETED, ASKED, WAITING, OPEN } state;
     unsigned got;
     uint64_t began;
 };
@@ -464,10 +497,36 @@ static int run_request_response(const struct options *o) {
     return open ? 0 : 1;
 }
 
+static bool say(struct connection *c) {
+    c->state = WAITING;
+    return send(c->fd, block, MESSAGE, MSG_NOSIGNAL) == MESSAGE;
+}
+
+static bool greet(struct connection *c) {
+    static const char greeting[GREETING] = {5, 1, 0};
+    c->state = GREETED;
+    return send(c->fd, greeting, GREETING, MSG_NOSIGNAL) == GREETING;
+}
+
+// 1: the message has been sent; 0: the proxy's answer is not here; -1: something is wrong.
+static int negotiate_as_client(struct connection *c, const struct sockaddr_in *target) {
+    char answer[REQUEST], request[REQUEST] = {5, 1, 0, 1};
+    for (;;) {
+        ssize_t expected = c->state == GREETED ? METHOD : REQUEST, got = recv(c->fd, answer, (size_t)expected, 0);
+        if (got < 0 && errno == EAGAIN) return 0;
+        if (got != expected || answer[1] != 0) return -1;
+        if (c->state == ASKED) return say(c) ? 1 : -1;
+        memcpy(request + 4, &target->sin_addr, 4);
+        memcpy(request + 8, &target->sin_port, 2);
+        if (send(c->fd, request, REQUEST, MSG_NOSIGNAL) != REQUEST) return -1;
+        c->state = ASKED;
+    }
+}
+
 static int run_connect_request_close(const struct options *o) {
     static struct histogram cycles;
     int ep = epoll_create1(EPOLL_CLOEXEC);
-    struct sockaddr_in to = behaviour_address(o, ANSWER_AND_CLOSE);
+    struct sockaddr_in target = behaviour_address(o, ANSWER_AND_CLOSE), to = o->socks ? behaviour_address(o, SOCKS) : target;
     int ports = o->first_port ? o->last_port - o->first_port + 1 : 0, next_port = 0;
     if (ports && ports < o->count) usage("--ports must hold at least as many ports as --concurrency");
 
@@ -504,11 +563,15 @@ static int run_connect_request_close(const struct options *o) {
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
             if (c->state == CONNECTING) {
-                if (!connected(c->fd) || send(c->fd, block, MESSAGE, MSG_NOSIGNAL) != MESSAGE) {
+                if (!connected(c->fd) || !(o->socks ? greet(c) : say(c))) {
                     give_up(c), idle++;
                     continue;
                 }
-                c->state = WAITING;
+            }
+            if (c->state == GREETED || c->state == ASKED) {
+                int step = negotiate_as_client(c, &target);
+                if (step < 0) give_up(c), idle++;
+                if (step <= 0) continue;
             }
             char message[MESSAGE + 1];
             ssize_t got;
