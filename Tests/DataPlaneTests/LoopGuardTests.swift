@@ -9,24 +9,38 @@ import TransparentSockets
 
     @Test func knowsItsOwnAndNobodyElses() {
         let guardian = LoopGuard()
-        #expect(!guardian.isOurs(local, to: remote))
-        guardian.add(local, to: remote)
-        #expect(guardian.isOurs(local, to: remote))
-        #expect(!guardian.isOurs(local, to: SocketAddress("198.51.100.7:444")!))
-        #expect(!guardian.isOurs(SocketAddress("192.0.2.2:40000")!, to: remote))
-        #expect(!guardian.isOurs(SocketAddress("192.0.2.1:40001")!, to: remote))
+        #expect(guardian.depth(of: local, to: remote) == 0)
+        guardian.add(local, to: remote, depth: 0)
+        #expect(guardian.depth(of: local, to: remote) == 1)
+        #expect(guardian.depth(of: local, to: SocketAddress("198.51.100.7:444")!) == 0)
+        #expect(guardian.depth(of: SocketAddress("192.0.2.2:40000")!, to: remote) == 0)
+        #expect(guardian.depth(of: SocketAddress("192.0.2.1:40001")!, to: remote) == 0)
         guardian.remove(local, to: remote)
-        #expect(!guardian.isOurs(local, to: remote))
+        #expect(guardian.depth(of: local, to: remote) == 0)
     }
 
     @Test func anEndedSessionDoesNotForgetAnother() {
         let guardian = LoopGuard()
         let other = SocketAddress("[2001:db8::1]:443")!
         let from = SocketAddress("[2001:db8::2]:40000")!
-        guardian.add(local, to: remote)
-        guardian.add(from, to: other)
+        guardian.add(local, to: remote, depth: 0)
+        guardian.add(from, to: other, depth: 0)
         guardian.remove(local, to: remote)
-        #expect(guardian.isOurs(from, to: other))
+        #expect(guardian.depth(of: from, to: other) == 1)
+    }
+
+    @Test func eachTurnOfALoopIsOneDeeper() {
+        let guardian = LoopGuard()
+        let ports = (0..<6).map { SocketAddress("192.0.2.1:\(40_000 + $0)")! }
+        var depths: [Int] = []
+        for port in ports {
+            let depth = depths.isEmpty ? 0 : guardian.depth(of: ports[depths.count - 1], to: remote)
+            depths.append(depth)
+            guardian.add(port, to: remote, depth: depth)
+        }
+        #expect(depths == [0, 1, 2, 3, 4, 4])
+        for port in ports { guardian.remove(port, to: remote) }
+        #expect(ports.allSatisfy { guardian.depth(of: $0, to: remote) == 0 })
     }
 
     @Test func theCheckForOurselves() {

@@ -25,5 +25,27 @@ extension Situations {
                 try waitUntil("no more descriptors than before") { clearway.descriptors <= before }
             }
         }
+
+        /// A rule of somebody else's that does not skip our mark hands our own connections back to us.
+        @Test(arguments: [Variant(mode: .redirect), Variant(family: .v6, mode: .redirect)])
+        func ourOwnConnectionComesBackOnce(variant: Variant) throws {
+            try play(variant) { stage in
+                let listener = try stage.server.listen(variant.family.server)
+                try stage.topology.router.nft(
+                    """
+                    table inet loop {
+                        chain out {
+                            type nat hook output priority -100
+                            tcp dport \(listener.int("port")) redirect to :1081
+                        }
+                    }
+                    """)
+                let answer = try stage.client.perform("attempt", ["host": variant.family.server, "port": listener.int("port")])
+                #expect(answer.strings("outcomes") == ["ECONNRESET"])
+                let endings = try stage.clearway.waitForSessions(2).map(\.ending)
+                #expect(endings.sorted() == ["proxy-loop", "upstream-reset"])
+                #expect(try stage.clearway.log.contains("a rule does not skip our mark"))
+            }
+        }
     }
 }

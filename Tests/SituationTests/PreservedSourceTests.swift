@@ -60,6 +60,23 @@ extension Situations {
             }
         }
 
+        /// Two hosts choose ports for the client's address, so the client's next connection may have the numbers of one of ours.
+        @Test(arguments: variants(.address))
+        func theClientMayChooseThePortThatWeChose(variant: Variant) throws {
+            try play(variant) { stage in
+                let listener = try stage.server.listen(variant.family.server)
+                let first = try stage.client.connect(variant.family.server, listener.int("port"))
+                let ours = try stage.server.accept(listener)
+                let second = try stage.client.connect(
+                    variant.family.server, listener.int("port"),
+                    ["source": variant.family.client, "source_port": ours.int("port")])
+                let server = try stage.server.accept(listener)
+                #expect(server.int("port") != ours.int("port"))
+                try Self.expectTraffic(stage, second, server)
+                try Self.expectTraffic(stage, first, ours)
+            }
+        }
+
         private static func expectAnotherPort(_ stage: Stage, _ listener: Answer) throws {
             let client = try stage.client.connect(stage.variant.family.server, listener.int("port"), ["source_port": 45_678])
             // What stands in the way may itself have got through to the server.

@@ -24,6 +24,8 @@ final class Session {
     /// Whom `upstream` was dialled to.
     private var dialled: UpstreamAddress?
     private var local: LocalAddress?
+    /// How often the connection has been ours before, as it seems.
+    private var depth = 0
     /// The proxies that it passes through, the farthest first.
     var members: [UpstreamMember] = []
     private let startedAt: UInt64
@@ -83,7 +85,9 @@ final class Session {
         guard !worker.isOurselves(destination) else {
             return report(.proxySelf, "\(client) connected to \(destination), which is this listener")
         }
-        guard !worker.loopGuard.isOurs(client.value, to: destination.value) else {
+        depth = worker.loopGuard.depth(of: client.value, to: destination.value)
+        // Of our own address nobody else has connections.
+        guard depth < (settings.preservedSource == .off ? 1 : LoopGuard.deepest) else {
             return report(.proxyLoop, "our own connection to \(destination) came back: a rule does not skip our mark")
         }
         guard let raw = socket?.descriptor.raw, worker.loop.watch(raw, .client, of: id) == 0 else {
@@ -159,7 +163,7 @@ final class Session {
     func adopt(_ descriptor: consuming Descriptor, dialledTo address: UpstreamAddress) {
         if let local = try? localAddress(descriptor.raw) {
             self.local = local
-            if local.value != client.value { worker.loopGuard.add(local.value, to: address.value) }
+            if local.value != client.value { worker.loopGuard.add(local.value, to: address.value, depth: depth) }
         }
         dialled = address
         upstream = consume descriptor
