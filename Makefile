@@ -13,7 +13,7 @@ zshdir = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 
-.PHONY: help deps deps-bench build release demo test soak examples bench format man install uninstall clean
+.PHONY: help deps deps-bench build release demo test soak fuzz examples bench format man install uninstall clean
 
 help:
 	@echo "make demo       see it work: a client, a gateway and a server on this machine, out of its way"
@@ -22,6 +22,7 @@ help:
 	@echo "make examples   run the examples and compare what they print"
 	@echo "make bench      measure against kernel routing, kernel NAT, HAProxy and redsocks (root, about 30 minutes)"
 	@echo "make soak       a thousand starts and kills in a row"
+	@echo "make fuzz       feed the parsers with bytes, guided by coverage; a minute each, SECONDS_EACH"
 	@echo "make format     rewrite the sources in the project's format"
 	@echo "make man        check the manual pages"
 	@echo "make install    after make release; PREFIX=$(PREFIX), DESTDIR is respected"
@@ -62,6 +63,10 @@ bench: deps-bench release
 	Benchmarks/bench.py
 	Benchmarks/bench.py --contenders by-hand,redsocks,redsocks-splice,clearway-socks --only bulk-8,rr-64,crc-1,crc-64,idle
 	.build/release/decide
+
+fuzz:
+	@Scripts/deps build test
+	Scripts/fuzz
 
 format:
 	$(SWIFT) format --in-place --parallel --recursive Package.swift Sources Tests Examples

@@ -62,6 +62,10 @@ let package = Package(
         .executableTarget(
             name: "decide", dependencies: ["Policy", "TransparentSockets"], path: "Benchmarks/decide", swiftSettings: strict),
         .target(name: "TestSupport", path: "Tests/Support", swiftSettings: strict),
+        .target(
+            name: "FuzzTargets", dependencies: ["Policy", "Protocols", "TransparentSockets"], path: "Tests/Fuzz/Targets",
+            swiftSettings: strict),
+        .testTarget(name: "FuzzTests", dependencies: ["TestSupport", "FuzzTargets"], swiftSettings: strict),
         .testTarget(
             name: "DataPlaneTests", dependencies: ["TestSupport", "DataPlane", "TransparentSockets", "CSockets"],
             swiftSettings: strict),
@@ -84,3 +88,9 @@ let package = Package(
         .testTarget(name: "SituationTests", dependencies: ["clearway"], exclude: ["Peers"], swiftSettings: strict),
     ]
 )
+
+// `make fuzz` only: libFuzzer brings a `main` of its own and has every module watched, which nobody else wants.
+if Context.environment["CLEARWAY_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(name: "fuzz", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/Driver", swiftSettings: strict))
+}

@@ -29,6 +29,20 @@ import Testing
         for size in [1, 2, 5, 40, 41, 100] { expect(Hello(recordSize: size).bytes, name("example.com")) }
     }
 
+    /// Found by fuzzing: with all of it there was no name, with its first records there was one.
+    @Test func aBrokenRecordBehindTheNameChangesNothing() {
+        // All but the end of the last extension, which says nothing of names.
+        let size = Hello().bytes.count - 5 - 5
+        let hello = Hello(recordSize: size).bytes
+        let second = 5 + size
+        #expect(sniffed(Array(hello[..<second])) == name("example.com"))
+        for (place, value): (Int, UInt8) in [(second, 0x17), (second + 1, 9), (second + 3, 0xFF)] {
+            var broken = hello
+            broken[place] = value
+            expect(broken, name("example.com"))
+        }
+    }
+
     @Test func greaseAndBigKeysBeforeTheName() {
         var hello = Hello()
         hello.before = [(0x0A0A, []), (0x0033, [UInt8](repeating: 7, count: 1_300)), (0xFE0D, [UInt8](repeating: 8, count: 300))]
@@ -140,22 +154,6 @@ struct Hello {
         return stride(from: 0, to: message.count, by: recordSize).flatMap { start in
             let part = message[start..<min(start + recordSize, message.count)]
             return [0x16, 3, 1] + number(part.count, 2) + part
-        }
-    }
-}
-
-extension SplitMix {
-    /// Changes, removes, doubles and cuts off a few bytes.
-    mutating func mutate(_ bytes: inout [UInt8]) {
-        for _ in 0...below(4) where !bytes.isEmpty {
-            let place = below(bytes.count)
-            switch below(5) {
-            case 0: bytes[place] = UInt8(truncatingIfNeeded: next())
-            case 1: bytes[place] = [0, 1, 0x7F, 0x80, 0xFF][below(5)]
-            case 2: bytes.remove(at: place)
-            case 3: bytes.insert(contentsOf: bytes[place..<min(place + 8, bytes.count)], at: place)
-            default: bytes.removeSubrange(place...)
-            }
         }
     }
 }

@@ -14,3 +14,19 @@ public struct SplitMix: RandomNumberGenerator {
 
     public mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
 }
+
+extension SplitMix {
+    /// Changes, removes, doubles and cuts off a few bytes.
+    public mutating func mutate(_ bytes: inout [UInt8]) {
+        for _ in 0...below(4) where !bytes.isEmpty {
+            let place = below(bytes.count)
+            switch below(5) {
+            case 0: bytes[place] = UInt8(truncatingIfNeeded: next())
+            case 1: bytes[place] = [0, 1, 0x7F, 0x80, 0xFF][below(5)]
+            case 2: bytes.remove(at: place)
+            case 3: bytes.insert(contentsOf: bytes[place..<min(place + 8, bytes.count)], at: place)
+            default: bytes.removeSubrange(place...)
+            }
+        }
+    }
+}

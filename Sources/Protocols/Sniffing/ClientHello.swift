@@ -4,16 +4,20 @@ func sniffClientHello(_ bytes: Span<UInt8>) -> Sniff {
     // The handshake message, taken out of its records. What follows it is not ours to judge: with early data there is more.
     var message: [UInt8] = []
     var records = Reader(bytes)
-    while records.rest > 0, !isWhole(message) {
+    var isBroken = false
+    while records.rest > 0, !isWhole(message), !isBroken {
         guard let type = records.number8() else { break }
-        guard type == 0x16 else { return .none }
-        guard let version = records.number16() else { break }
-        guard version >> 8 == 3 else { return .none }
-        guard let length = records.number16() else { break }
-        guard length > 0, length <= 16_384 else { return .none }
+        isBroken = type != 0x16
+        guard !isBroken, let version = records.number16() else { break }
+        isBroken = version >> 8 != 3
+        guard !isBroken, let length = records.number16() else { break }
+        isBroken = !(1...16_384).contains(length)
+        guard !isBroken else { break }
         message += records.take(min(length, records.rest)) ?? []
     }
-    return sniffMessage(message.span)
+    // Even then: what the bytes before it said must not depend on how many of them came at a time.
+    let found = sniffMessage(message.span)
+    return isBroken && found == .needsMore ? .none : found
 }
 
 private func isWhole(_ message: [UInt8]) -> Bool {

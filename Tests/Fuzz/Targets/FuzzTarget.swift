@@ -1,0 +1,104 @@
+internal import Policy
+internal import Protocols
+internal import TransparentSockets
+
+/// A parser of what strangers send, and what must hold for any bytes whatever. That it does not trap goes without saying: a trap
+/// ends the process, and whoever runs this notices.
+public struct FuzzTarget: Sendable {
+    /// The name of its corpus.
+    public let name: String
+    /// - Returns: what does not hold; nil: all is well.
+    public let check: @Sendable (_ bytes: [UInt8]) -> String?
+
+    public static let all = [
+        FuzzTarget(name: "sniff", check: checkSniff),
+        FuzzTarget(name: "handshake", check: checkHandshake),
+        FuzzTarget(name: "probe", check: checkProbe),
+        FuzzTarget(name: "name", check: checkName),
+    ]
+}
+
+/// What was decided on some bytes stays decided when more come.
+private func checkSniff(_ bytes: [UInt8]) -> String? {
+    let whole = sniff(bytes.span)
+    if case .name(let name) = whole, name.count > bytes.count { return "a name longer than the bytes" }
+    let step = max(bytes.count / 32, 1)
+    for count in stride(from: 0, to: bytes.count, by: step) {
+        let part = sniff(bytes.span.extracting(0..<count))
+        guard part == .needsMore || part == whole else { return "\(count) bytes: \(part), all \(bytes.count): \(whole)" }
+    }
+    return nil
+}
+
+/// The first byte says which proxy, with or without credentials, and in which pieces its bytes come.
+private func checkHandshake(_ bytes: [UInt8]) -> String? {
+    guard let first = bytes.first else { return nil }
+    let (kind, credentials) = subject(first)
+    let target = ProxyTarget(first & 8 == 0 ? .address(.v4(IPv4Address(bits: 0xC000_0201))) : .name("a.example"), port: 443)
+    guard var handshake = ProxyHandshake(kind, target, credentials) else { return "no handshake" }
+    return feed(bytes.dropFirst(), chunk: chunk(first)) { bytes in
+        let (length, step) = handshake.advance(bytes)
+        switch step {
+        case .needsMore: return (length, bytes.count >= handshake.longestAnswer ? .stuck : .goesOn)
+        case .send(let reply): return (length, reply.isEmpty ? .stuck : .goesOn)
+        case .done, .refused, .invalid: return (length, .ends)
+        }
+    }
+}
+
+private func checkProbe(_ bytes: [UInt8]) -> String? {
+    guard let first = bytes.first else { return nil }
+    let (kind, credentials) = subject(first)
+    var probe = ProxyProbe(kind, "proxy.example:3128", credentials)
+    return feed(bytes.dropFirst(), chunk: chunk(first)) { bytes in
+        let (length, step) = probe.advance(bytes)
+        switch step {
+        case .needsMore: return (length, bytes.count >= ConnectClient.longestAnswer ? .stuck : .goesOn)
+        case .send(let reply): return (length, reply.isEmpty ? .stuck : .goesOn)
+        case .works, .fails: return (length, .ends)
+        }
+    }
+}
+
+/// A name is in one form, and no address.
+private func checkName(_ bytes: [UInt8]) -> String? {
+    _ = DomainPattern(String(decoding: bytes, as: UTF8.self))
+    if let address = IPAddress(anySpelling: String(decoding: bytes, as: UTF8.self)), IPAddress(address.description) != address {
+        return "\(address) is not read as it is written"
+    }
+    guard let name = DomainName(wire: bytes.span) else { return nil }
+    let text = Array(name.description.utf8)
+    guard text.count <= DomainName.longest, DomainName(wire: text.span) == name else { return "\(name) has another form" }
+    guard !text.contains(where: { UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 }) else { return "\(name) is not in lower case" }
+    return nil
+}
+
+private func subject(_ first: UInt8) -> (ProxyHandshake.Kind, ProxyCredentials?) {
+    let kinds = ProxyHandshake.Kind.allCases
+    return (kinds[Int(first & 3) % kinds.count], first & 4 == 0 ? nil : ProxyCredentials(user: "me", password: "secret"))
+}
+
+private func chunk(_ first: UInt8) -> Int { [1, 2, 7, 65_536][Int(first >> 6)] }
+
+private enum Outcome { case goesOn, ends, stuck }
+
+/// Gives bytes as a socket would: what was not taken comes again, with what follows.
+private func feed(_ bytes: ArraySlice<UInt8>, chunk: Int, _ advance: (Span<UInt8>) -> (Int, Outcome)) -> String? {
+    var rest = bytes
+    var buffer: [UInt8] = []
+    while true {
+        let (length, outcome) = advance(buffer.span)
+        guard length >= 0, length <= buffer.count else { return "took \(length) of \(buffer.count) bytes" }
+        buffer.removeFirst(length)
+        switch outcome {
+        case .ends: return nil
+        case .stuck: return "waits for more than may come"
+        case .goesOn: break
+        }
+        // A step that took something may have more to take.
+        if length > 0 { continue }
+        guard !rest.isEmpty else { return nil }
+        buffer += rest.prefix(chunk)
+        rest = rest.dropFirst(chunk)
+    }
+}
