@@ -45,6 +45,22 @@ extension Situations {
             return ["tinyproxy", "-d", "-c", configuration]
         }
 
+        @Sendable private static func squid(_ stage: Stage) throws -> [String] {
+            let configuration = try stage.topology.scratch.write(
+                """
+                http_port \(port)
+                http_access allow all
+                cache deny all
+                access_log none
+                cache_log /dev/stderr
+                pid_filename none
+                pinger_enable off
+                shutdown_lifetime 0 seconds
+                visible_hostname proxy.example
+                """, to: "squid.conf")
+            return ["squid", "-N", "-f", configuration]
+        }
+
         static let proxies = [
             Proxy(testDescription: "microsocks", url: "socks5://198.51.100.2:PORT", command: microsocks()),
             Proxy(
@@ -58,6 +74,10 @@ extension Situations {
                 testDescription: "dante, SOCKS4", url: "socks4a://me@198.51.100.2:PORT", command: dante,
                 variant: Variant(mover: .splice, mode: .redirect)),
             Proxy(testDescription: "tinyproxy", url: "http://me:secret@198.51.100.2:PORT", command: tinyproxy),
+            Proxy(testDescription: "squid", url: "http://198.51.100.2:PORT", command: squid),
+            Proxy(
+                testDescription: "squid, IPv6, splice", url: "http://[2001:db8:2::2]:PORT", command: squid,
+                variant: Variant(mover: .splice, family: .v6)),
         ]
 
         @Test(arguments: proxies)
