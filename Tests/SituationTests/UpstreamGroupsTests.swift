@@ -129,6 +129,23 @@ extension Situations {
             }
         }
 
+        /// Both take connections and say nothing. One of them cannot be asked for more than that.
+        @Test func aCheckWaitsNoLongerThanToTheNext() throws {
+            let members = ["http://198.51.100.2:1090", "socks4a://198.51.100.2:1091"]
+            var configuration = ClearwayConfiguration(Variant())
+            configuration.policy = Self.group(members, "check = \"100ms\"")
+            try SituationTests.play(Variant(), start: false) { stage in
+                for port in 1090...1091 { _ = try stage.server.listen(Self.server, port: port) }
+                try stage.startClearway(configuration)
+                try waitUntil("a silent member is given up") {
+                    try stage.clearway.log.split(separator: "\n").contains {
+                        $0.contains("upstream check failed") && $0.contains("no answer") && $0.contains(members[0])
+                    }
+                }
+                #expect(try !stage.clearway.log.contains(members[1]))
+            }
+        }
+
         /// A proxy's name has an address of each family, and the preferred one leads nowhere.
         @Test(arguments: [true, false])
         func bothFamiliesOfANameAreTried(isSilent: Bool) throws {

@@ -15,7 +15,7 @@ extension Session {
         with member: UpstreamSettings.Member, _ target: ProxyTarget, after header: [UInt8], until deadline: UInt64
     ) async -> Passage {
         guard var handshake = ProxyHandshake(member.kind, target, member.credentials) else {
-            return .refused(report(.upstreamRejected, "\(member.label) cannot be asked for \(target.host)"))
+            return .unfit(report(.upstreamRejected, "\(member.label) cannot be asked for \(target.host)"))
         }
         if let failed = send(header + handshake.opening) { return .failed(failed) }
         while true {

@@ -35,6 +35,9 @@ extension Session {
             if let ended = await wait(.racing, until: next < addresses.count ? min(nextAt, deadline) : deadline) { return ended }
             if let winner = winner(of: &rivals, &last) {
                 adopt(Descriptor(owning: winner.raw), dialledTo: winner.address)
+                // What becomes of the losers must not be taken for news of the winner.
+                for rival in rivals { _ = cs_close(rival.raw) }
+                rivals = []
                 // Edges were told to the race, not of this socket: they are asked for again.
                 return await connected(until: deadline, isWatched: true)
             }

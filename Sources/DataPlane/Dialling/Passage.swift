@@ -10,13 +10,15 @@ enum Passage {
     case failed(Ending)
     /// The proxy works and could not do it; another may.
     case refused(Ending)
+    /// The proxy was not asked, for it is not of the kind that could do it; another may be.
+    case unfit(Ending)
     /// Another proxy would not change that.
     case over(Ending)
 
     var ending: Ending? {
         switch self {
         case .passed: nil
-        case .failed(let ending), .refused(let ending), .over(let ending): ending
+        case .failed(let ending), .refused(let ending), .unfit(let ending), .over(let ending): ending
         }
     }
 }
@@ -37,6 +39,9 @@ struct Wanted {
 // Through which proxies a session leaves.
 
 extension Session {
+    /// Parts that the time for reaching an upstream is shared out in at most.
+    private static let mostShares = 3
+
     /// Passes through one member of an upstream, and through those in front of it. While the relay has not begun nothing of the
     /// client's is lost, so what one member cannot do is asked of the next one.
     func pass(through index: Int, to wanted: Wanted, until deadline: UInt64) async -> Passage {
@@ -46,8 +51,8 @@ extension Session {
         while worker.loop.now < deadline,
             let (number, isTrial) = group.next(for: client.value.address, after: tried, now: worker.loop.now)
         {
-            // One that does not answer must leave time for the others.
-            let share = (deadline - worker.loop.now) / UInt64(group.members.count - tried.count)
+            // One that does not answer must leave time for others, and have enough of it to answer from far away.
+            let share = (deadline - worker.loop.now) / UInt64(min(group.members.count - tried.count, Self.mostShares))
             tried.insert(number)
             let before = members.count
             members.append(group.members[number])
@@ -67,7 +72,7 @@ extension Session {
         through member: UpstreamMember, of group: UpstreamGroup, to wanted: Wanted, until deadline: UInt64
     ) async -> Passage {
         guard let target = wanted.target(for: member.settings) else {
-            return .refused(report(.upstreamUnreachable, "\(member.settings.label): the next proxy's name was not resolved"))
+            return .unfit(report(.upstreamUnreachable, "\(member.settings.label): the next proxy's name was not resolved"))
         }
         let arrived = await reach(member, of: group, until: deadline)
         guard case .passed = arrived else { return arrived }
@@ -89,7 +94,8 @@ extension Session {
             case .passed: return .passed
             // The way to it is broken: that says nothing of this one, and would be so for the others.
             case .failed(let ending): return .over(ending)
-            case .refused(let ending), .over(let ending): return ending.isOurs ? .over(ending) : .failed(ending)
+            case .refused(let ending), .unfit(let ending), .over(let ending):
+                return ending.isOurs ? .over(ending) : .failed(ending)
             }
         }
         guard !addresses.isEmpty else {
@@ -111,7 +117,7 @@ extension Session {
             guard let time = member.failed(now: worker.loop.now, isTrial: isTrial) else { break }
             worker.observer.event(
                 .memberEjected(upstream: upstream, member: label, nanoseconds: time, reason: ending.rawValue))
-        case .over: break
+        case .unfit, .over: break
         }
     }
 

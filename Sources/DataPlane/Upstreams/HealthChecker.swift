@@ -48,6 +48,8 @@ public final class HealthChecker: Sendable {
                 checks = new.flatMap { group in group.members.map { Check($0, of: group) } }
             }
             let now = cs_monotonic_nanoseconds()
+            // First: the next check may be due at the very moment that this one has had its time.
+            for check in checks where check.raw >= 0 && check.deadline <= now { tell(check, .fails("no answer")) }
             for check in checks where check.dueAt <= now { tell(check, check.begin(now: now, mark: mark)) }
             var entries = [pollfd(fd: wakeup.raw, events: Int16(POLLIN), revents: 0)]
             entries += checks.map { pollfd(fd: $0.raw, events: $0.events, revents: 0) }
@@ -55,14 +57,7 @@ public final class HealthChecker: Sendable {
             let milliseconds = next == .max ? -1 : Int32(clamping: (next - min(next, now)) / 1_000_000 + 1)
             guard poll(&entries, nfds_t(entries.count), milliseconds) >= 0 else { continue }
             if entries[0].revents != 0 { _ = isSignalled(wakeup, within: 0) }
-            let then = cs_monotonic_nanoseconds()
-            for (check, entry) in zip(checks, entries.dropFirst()) {
-                if entry.revents != 0 {
-                    tell(check, check.advance())
-                } else if check.raw >= 0, check.deadline <= then {
-                    tell(check, .fails("no answer"))
-                }
-            }
+            for (check, entry) in zip(checks, entries.dropFirst()) where entry.revents != 0 { tell(check, check.advance()) }
         }
     }
 
