@@ -11,10 +11,16 @@ cat "$scratch/rules.sh"
 
 echo "gateway# sh rules.sh"
 sh "$scratch/rules.sh" >/dev/null
+echo "gateway# sh rules.sh    # once more does no harm"
+sh "$scratch/rules.sh" >/dev/null
 run client curl -s http://198.51.100.2/
 
 wait_for_sessions 1
 show_sessions
+
+# Of the doctor, what it says of these rules: the rest differs from machine to machine.
+echo "gateway# clearway doctor -c clearway.toml | grep -E 'ip rule|by hand'"
+{ "$clearway" doctor -c clearway.toml || true; } | grep -E 'ip rule|by hand'
 
 echo "gateway# (the lines after \"Undo\")"
 sed -n '/^# Undo/,$ s/^#  *\(nft\|ip\|sysctl\) /\1 /p' "$scratch/rules.sh" | sh >/dev/null

@@ -5,7 +5,10 @@ public import Firewall
 struct Rules: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Print the kernel rules, routes and sysctls that the configuration needs, applying nothing.",
-        discussion: "`shell` is the complete set-up as commands to paste, with its undo.")
+        discussion: """
+            `shell` and `iptables` are the complete set-up as commands for sh, to paste or to run, again if need be, with their \
+            undo; `nft` is a file for `nft -f`, with the other commands as comments.
+            """)
 
     @OptionGroup var options: ConfigurationOption
 

@@ -25,7 +25,11 @@ extension Situations {
                 let router = stage.topology.router
                 let before = try HostState(of: router)
                 let script = try print(stage, format: "shell")
-                try router.require(["sh", stage.topology.scratch.write(script, to: "rules.sh")])
+                let file = try stage.topology.scratch.write(script, to: "rules.sh")
+                try router.require(["sh", file])
+                let once = try HostState(of: router)
+                try router.require(["sh", file])
+                #expect(try HostState(of: router).differences(from: once) == [])
                 try expectInterception(stage)
 
                 try router.require(["sh", "-e", stage.topology.scratch.write(undo(script), to: "undo.sh")])
@@ -42,19 +46,11 @@ extension Situations {
                 let router = stage.topology.router
                 let before = try HostState(of: router)
                 let text = try print(stage, format: "iptables")
-                let parts = text.components(separatedBy: "\n# Undo:")[0].components(separatedBy: "\n# ---- ")
-                let commands = parts[0].split(separator: "\n").filter { $0.hasPrefix("# ip ") || $0.hasPrefix("# sysctl ") }
-                try router.require([
-                    "sh", "-e", stage.topology.scratch.write(commands.map { "\($0.dropFirst(2))\n" }.joined(), to: "commands.sh"),
-                ])
-                #expect(parts.count == 3)
-                for part in parts.dropFirst() {
-                    let program = part.prefix { $0 != " " }
-                    let rules = part.drop { $0 != "\n" }.dropFirst()
-                    try router.require([
-                        String(program), "--noflush", stage.topology.scratch.write("\(rules)\n", to: "rules.\(program)"),
-                    ])
-                }
+                let file = try stage.topology.scratch.write(text, to: "rules.sh")
+                try router.require(["sh", file])
+                let once = try state(router)
+                try router.require(["sh", file])
+                #expect(try state(router) == once)
                 try expectInterception(stage)
 
                 try router.require(["sh", "-e", stage.topology.scratch.write(undo(text), to: "undo.sh")])
@@ -66,6 +62,27 @@ extension Situations {
                     #expect(try !router.require([program]).contains("\n-A "))
                 }
             }
+        }
+
+        /// Somebody has pasted it, and something fails: the next line is still theirs to type.
+        @Test(arguments: ["shell", "iptables"])
+        func aFailureDoesNotCloseTheShell(format: String) throws {
+            try play(Variant(), start: false) { stage in
+                let text = try print(stage, format: format)
+                let pasted = try stage.topology.scratch.write(
+                    "nft() { false; }; ip() { echo no >&2; false; }\n\(text)\necho \"status $?\"\n", to: "pasted.sh")
+                let finished = try stage.topology.router.finish(["sh", pasted])
+                #expect(finished.output.contains("status 1"))
+                #expect(try stage.topology.router.require(["ip", "rule"]).contains("proto 193") == false)
+            }
+        }
+
+        /// Without counters, which `iptables-save` has, and without times.
+        private func state(_ router: Namespace) throws -> [String] {
+            let saved = try ["iptables-save", "ip6tables-save"].map { try router.require([$0]) }.joined()
+            let lines = saved.split(separator: "\n").filter { !$0.hasPrefix("#") && !$0.hasPrefix(":") }.map(String.init)
+            let rest = try HostState(of: router)
+            return lines + rest.rules + rest.routes + rest.settings
         }
 
         private func print(_ stage: Stage, format: String) throws -> String {

@@ -1,23 +1,22 @@
 internal import TransparentSockets
 
 extension Plan {
-    /// One file for both families: what is meant for one of them stands in an `iptables-restore` and an
-    /// `ip6tables-restore` part of its own.
-    var iptablesFile: String {
+    /// Commands for a shell, as ``shellScript``, because no other form holds both families.
+    var iptablesScript: String {
+        let families = [false, true].filter { $0 ? spec.families.ipv6 : spec.families.ipv4 }.map {
+            IptablesFamily(spec: spec, ipv6: $0)
+        }
         var text = """
-            # The same rules for iptables. They belong to no process: they stay when the proxy stops or is killed.
+            #!/bin/sh
+            # The same rules for iptables: run this with sh. It may be run again. The end of this text takes them away, which is also
+            # what to do before the configuration changes.
+            # They belong to no process: they stay when the proxy stops or is killed.
             # iptables' TPROXY drops a packet when no listener takes it: on_down = "direct" cannot be had this way.
 
             """
-        for command in commands { text += "# \(command)\n" }
-        for ipv6 in [false, true] where ipv6 ? spec.families.ipv6 : spec.families.ipv4 {
-            text += "\n# ---- \(ipv6 ? "ip6tables-restore" : "iptables-restore") --noflush ----\n"
-            text += IptablesFamily(spec: spec, ipv6: ipv6).text
-        }
+        text += inSubshell(families.map(\.text).joined())
         text += "\n# Undo:\n"
-        for ipv6 in [false, true] where ipv6 ? spec.families.ipv6 : spec.families.ipv4 {
-            text += IptablesFamily(spec: spec, ipv6: ipv6).undo
-        }
+        for family in families { text += family.undo }
         for command in undoCommands { text += "#   \(command)\n" }
         return text
     }
@@ -39,16 +38,24 @@ private struct IptablesFamily {
 
     private var tables: [Table] { [raw, mangle, nat, filter].filter { !$0.jumps.isEmpty } }
 
+    private var program: String { ipv6 ? "ip6tables" : "iptables" }
+
+    /// The chains, each emptied and filled in one go, and then the jumps to them that are not there yet.
     var text: String {
-        tables.map { table in
-            (["*\(table.name)"] + table.chains.map { ":\($0) - [0:0]" } + table.rules + table.jumps.map { "-A \($0)" } + ["COMMIT"])
-                .map { $0 + "\n" }.joined()
-        }.joined()
+        guard !tables.isEmpty else { return "" }
+        let chains = tables.flatMap { table in
+            ["*\(table.name)"] + table.chains.map { ":\($0) - [0:0]" } + table.rules + ["COMMIT"]
+        }
+        let jumps = tables.flatMap { table in
+            table.jumps.map { jump in
+                "\(program) -t \(table.name) -C \(jump) 2>/dev/null || \(program) -t \(table.name) -A \(jump)"
+            }
+        }
+        return (["\(program)-restore --noflush <<'RULES'"] + chains + ["RULES"] + jumps).map { $0 + "\n" }.joined()
     }
 
     var undo: String {
-        let program = ipv6 ? "ip6tables" : "iptables"
-        return tables.map { table in
+        tables.map { table in
             (table.jumps.map { "-D \($0)" } + table.chains.map { "-F \($0)" } + table.chains.reversed().map { "-X \($0)" })
                 .map { "#   \(program) -t \(table.name) \($0)\n" }.joined()
         }.joined()
@@ -176,8 +183,7 @@ private struct IptablesFamily {
 
     // ---- parts ----
 
-    /// Chain names hold 28 characters.
-    private func name(_ suffix: String) -> String { "\(spec.table.prefix(18))_\(suffix)" }
+    private func name(_ suffix: String) -> String { spec.iptablesPrefix + suffix }
 
     private func jumps(_ chain: String, _ member: Interception, to inner: String) -> [String] {
         member.interfaces.map { interface in
@@ -221,4 +227,9 @@ private struct IptablesFamily {
         }
         table.rules += actions.map { "-A \(current) \($0)" }
     }
+}
+
+extension FirewallSpec {
+    /// What the names of our chains begin with, of the 28 characters they may have.
+    var iptablesPrefix: String { "\(table.prefix(18))_" }
 }

@@ -9,7 +9,7 @@ extension Plan {
     public func rendered(_ format: Format) -> String {
         switch format {
         case .nft: nftFile
-        case .iptables: iptablesFile
+        case .iptables: iptablesScript
         case .shell: shellScript
         }
     }
@@ -27,22 +27,43 @@ extension Plan {
     }
 
     private var shellScript: String {
+        var rules = replacing(spec.table, with: interceptionTable(owned: false))
+        if let down = downTableText { rules += replacing(spec.downTable, with: down) }
+        // Without tabs, which a shell that is pasted into may take for a wish to complete.
+        rules = rules.replacing("\t", with: "    ")
         var text = """
             #!/bin/sh
-            # Sets up what `clearway run` would; these rules stay when the proxy stops. The end of this text takes them away again.
-            set -e
-
-            nft -f - <<'RULES'
+            # Sets up what `clearway run` would; these rules stay when the proxy stops. It may be run again. The end of this text
+            # takes them away, which is also what to do before the configuration changes.
 
             """
-        text += replacing(spec.table, with: interceptionTable(owned: false))
-        if let down = downTableText { text += replacing(spec.downTable, with: down) }
-        text += "RULES\n"
-        for command in commands { text += command + "\n" }
+        text += inSubshell("nft -f - <<'RULES'\n\(rules)RULES\n")
         text += "\n# Undo:\n#   nft delete table inet \(spec.table)\n"
         if spec.onDown == .reject { text += "#   nft delete table inet \(spec.downTable)\n" }
         for command in undoCommands { text += "#   \(command)\n" }
         return text
+    }
+
+    /// `steps` and ``commands`` for a shell: what fails ends them, and not the shell of someone who has pasted them; what is
+    /// there already is not taken away for a moment, which would break open sessions.
+    func inSubshell(_ steps: String) -> String {
+        var text = "(\nset -e\n"
+        if !rules.isEmpty {
+            text += """
+                add_rule() {
+                    said=$(ip "$1" rule add $2 2>&1) && return
+                    case $said in *"File exists"*) ;; *) echo "ip $1 rule add $2: $said" >&2; return 1 ;; esac
+                }
+
+                """
+        }
+        text += steps
+        for family in familyOptions {
+            if let route { text += "ip \(family) route replace \(route)\n" }
+            for rule in rules { text += "add_rule \(family) '\(rule.words)'\n" }
+        }
+        for sysctl in sysctls { text += "sysctl -w \(sysctl.name)=\(sysctl.value)\n" }
+        return text + ")\n"
     }
 
     /// `ip` and `sysctl` commands in the order in which they take effect without a gap.
