@@ -75,6 +75,67 @@ import TransparentSockets
             } == [])
     }
 
+    /// Of what `rules --format shell` sets up and a clearway that runs with it, after a change.
+    private func byHand(_ change: (inout SystemState) -> Void) throws -> [Finding] {
+        var state = SystemState()
+        state.interfaces = ["lo": true, "eth1": true]
+        state.ruleset = ForeignRuleset(parsing: "table inet clearway {\n\tchain a {\n\t\ttproxy ip to :1081\n\t}\n}")
+        let rule = "1001:\tfrom all fwmark 0x2000000/0x3000000 iif eth1 lookup 7100 proto 193"
+        state.rules = ListedRule.parse("\(rule)\n\(rule)")
+        state.sysctls["net.ipv4.tcp_early_demux"] = "0"
+        state.heldShifts = [24]
+        state.listening = [SocketAddress("0.0.0.0:1081")!, SocketAddress("[::]:1081")!]
+        change(&state)
+        return examine(try Plan(Situation.gateway.spec), state, manages: false)
+    }
+
+    @Test func rulesByHandAreWantedWhereTheyStand() throws {
+        let good = try byHand { _ in }
+        #expect(good.allSatisfy { $0.severity == .ok })
+        #expect(good.contains { $0.subject == "rules by hand" && $0.message.contains("inet clearway") })
+        // Before clearway is started, too; and in whatever form people keep them.
+        #expect(
+            try byHand {
+                $0.heldShifts = []
+                $0.listening = []
+            }.allSatisfy { $0.severity == .ok })
+        let iptables = "table ip mangle {\n\tchain clearway_pre {\n\t}\n}"
+        let own = "table inet ours {\n\tchain x {\n\t\ttproxy to :1081\n\t}\n}"
+        for text in [iptables, own] {
+            #expect(try byHand { $0.ruleset = ForeignRuleset(parsing: text) }.allSatisfy { $0.severity == .ok }, "\(text)")
+        }
+        let plain = "30:\tfrom all fwmark 0x2000000/0x3000000 lookup 7100"
+        #expect(try byHand { $0.rules = ListedRule.parse("\(plain)\n\(plain)") }.allSatisfy { $0.severity == .ok })
+    }
+
+    @Test func rulesByHandAreMissed() throws {
+        func only(_ change: (inout SystemState) -> Void) throws -> Finding {
+            let found = try byHand(change).filter { $0.severity > .ok }
+            #expect(found.count == 1)
+            return try #require(found.first)
+        }
+        let table = try only { $0.ruleset = ForeignRuleset(parsing: "table inet other {\n}") }
+        #expect(table.subject == "rules by hand" && table.remedy?.hasPrefix("clearway rules") == true && table.exitCode == 0)
+        let rule = try only { $0.rules.removeLast() }
+        #expect(rule.message.contains("pref 1001 iif eth1 fwmark 0x02000000/0x03000000 lookup 7100"))
+        #expect(try only { $0.missingRoutes = ["IPv6"] }.message.hasPrefix("missing for IPv6: local default dev lo"))
+        #expect(try only { $0.sysctls["net.ipv4.tcp_early_demux"] = "1" }.remedy == "sysctl -w net.ipv4.tcp_early_demux=0")
+        #expect(try only { $0.heldShifts = [] }.exitCode == 71)  // Somebody else is on our port.
+        let second = "table inet clearway {\n}\ntable ip two {\n\tchain x {\n\t\ttproxy to :1\n\t}\n}"
+        #expect(try only { $0.ruleset = ForeignRuleset(parsing: second) }.subject == "nft table ip two")
+    }
+
+    @Test func rulesByHandNeedLess() throws {
+        var state = SystemState()
+        state.interfaces = ["lo": true, "eth1": true]
+        state.capable = false
+        state.missingPrograms = ["nft", "ip"]
+        #expect(
+            examine(try Plan(Situation.redirect.spec), state, manages: false).filter { $0.severity > .ok }.map(\.severity)
+                == [.warning, .warning, .warning])
+        #expect(examine(try Plan(Situation.gateway.spec), state, manages: false).map(\.exitCode).max() == 77)
+    }
+
     @Test func readsForeignTables() throws {
         let text = """
             table inet firewalld {
@@ -143,8 +204,19 @@ import TransparentSockets
     }
 
     @Test func descriptorLimit() throws {
-        #expect(try only(.host) { $0.hardLimit = 20_000 }.message.contains("10000 sessions"))
+        let few: (inout SystemState) -> Void = {
+            $0.hardLimit = 20_000
+            $0.sessions = 8_826
+        }
+        #expect(try only(.host, few).message.hasSuffix(": 8826 sessions at once"))
         #expect(try findings(.host) { $0.hardLimit = 65_536 } == [])
+        #expect(try only(.host) { $0.sessions = 0 }.exitCode == 71)
+        // Who wants no more needs no more.
+        var state = SystemState()
+        few(&state)
+        let plan = try Plan(Situation.host.spec)
+        #expect(examine(plan, state, maxSessions: 8_826).allSatisfy { $0.severity == .ok })
+        #expect(examine(plan, state, maxSessions: 8_827).contains { $0.subject == "descriptor limit" && $0.severity == .warning })
     }
 
     @Test func interfacesAreRead() {

@@ -20,7 +20,9 @@ public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure)
     } catch {
         throw Failure(.configuration, error.description)
     }
-    let findings = examine(plan, SystemState.gather(plan))
+    var state = SystemState.gather(plan)
+    state.sessions = Limits(configuration, descriptors: Int(clamping: state.hardLimit), ipv6: hasIPv6())?.sessions ?? 0
+    let findings = examine(plan, state, manages: configuration.firewall.manage, maxSessions: configuration.maxSessions)
     var lines: [String] = []
     for finding in findings {
         let word =

@@ -38,6 +38,14 @@ struct Limits: Equatable {
         sessions = wanted == 0 ? fitting : min(wanted, fitting)
     }
 
+    /// What `run` works with at its start; nil as above.
+    init?(_ configuration: Configuration, descriptors: Int, ipv6: Bool) {
+        self.init(
+            descriptors: descriptors, workers: configuration.workerCount,
+            listeners: ListenerPlan(configuration, ipv6: ipv6).keys.count, checks: configuration.checkedMembers,
+            wanted: configuration.maxSessions)
+    }
+
     /// Raises the soft descriptor limit to the hard one, and tells it.
     static func raiseDescriptors() -> Int {
         var soft: UInt64 = 0
@@ -58,6 +66,9 @@ func availableCPUs() -> Int {
 func physicalMemory() -> Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
 extension Configuration {
+    /// Threads that carry sessions.
+    var workerCount: Int { workers == 0 ? availableCPUs() : workers }
+
     /// Proxies that are asked whether they work.
     var checkedMembers: Int { upstreams.filter { $0.check > .zero }.reduce(0) { $0 + $1.members.count } }
 }

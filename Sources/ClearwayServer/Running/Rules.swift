@@ -41,7 +41,9 @@ final class Rules {
     init(_ configuration: Configuration) throws(Failure) {
         guard configuration.firewall.manage else {
             choice = .fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
-            reservation = nil
+            // So that another of ours does not choose these marks, and the doctor knows that this one runs. Two that share
+            // them by hand may do so.
+            reservation = try? MarkReservation(choice.marks)
             mark = Self.hasNetAdmin ? choice.marks.own : 0
             return
         }

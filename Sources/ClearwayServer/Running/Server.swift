@@ -42,14 +42,10 @@ final class Server {
         drainSignal = try DrainSignal()
         logs = try Logs(configuration.log)
         ipv6 = hasIPv6()
-        let count = configuration.workers == 0 ? availableCPUs() : configuration.workers
+        let count = configuration.workerCount
         let plan = ListenerPlan(configuration, ipv6: ipv6)
         let descriptors = Limits.raiseDescriptors()
-        guard
-            let limits = Limits(
-                descriptors: descriptors, workers: count, listeners: plan.keys.count, checks: configuration.checkedMembers,
-                wanted: configuration.maxSessions)
-        else {
+        guard let limits = Limits(configuration, descriptors: descriptors, ipv6: ipv6) else {
             throw Failure(
                 .systemError,
                 "\(descriptors) descriptors are too few for \(count) workers: raise the limit (ulimit -n, LimitNOFILE)")

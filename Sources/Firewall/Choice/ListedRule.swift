@@ -47,6 +47,15 @@ public struct ListedRule: Hashable, Sendable {
         return mask == .max ? mark : mask
     }
 
+    /// Whether it does what `rule` does, whoever made it and wherever it stands.
+    func serves(_ rule: RouteRule) -> Bool {
+        guard mark == rule.mark, mask == rule.mask, incoming == nil || incoming == rule.incoming else { return false }
+        return switch rule.action {
+        case .lookup(let table): self.table == table
+        case .goto: goto != nil
+        }
+    }
+
     func isSame(as rule: RouteRule) -> Bool {
         guard isOurs, preference == rule.preference, mark == rule.mark, mask == rule.mask,
             incoming == rule.incoming

@@ -1,24 +1,39 @@
 internal import TransparentSockets
 
 /// Judges whether interception will work: a pure function of the plan and of what was gathered.
-public func examine(_ plan: Plan, _ state: SystemState) -> [Finding] {
-    // Which of the windows the running one chose is its own affair.
-    let running = !state.heldShifts.isEmpty && state.ruleset.tables.contains("inet \(plan.spec.table)")
-    return requirements(plan, state) + settings(plan, state) + neighbours(plan, state, running: running)
-        + sockets(plan, state, running: running)
+///
+/// - Parameters:
+///   - manages: `firewall.manage`. When false, people make the rules, and these are wanted where they stand.
+///   - maxSessions: 0: as many as fit.
+public func examine(_ plan: Plan, _ state: SystemState, manages: Bool = true, maxSessions: Int = 0) -> [Finding] {
+    // Which of the windows a running one chose is its own affair; with rules by hand there is no choice.
+    let running =
+        manages
+        ? !state.heldShifts.isEmpty && state.ruleset.tables.contains("inet \(plan.spec.table)")
+        : state.heldShifts.contains(plan.spec.marks.shift)
+    return requirements(plan, state, manages: manages) + settings(plan, state, manages: manages)
+        + (manages ? remains(plan, state, running: running) : rulesByHand(plan, state)) + neighbours(plan, state, manages: manages)
+        + sockets(plan, state, running: running) + descriptors(state, maxSessions: maxSessions)
 }
 
-private func requirements(_ plan: Plan, _ state: SystemState) -> [Finding] {
+private func requirements(_ plan: Plan, _ state: SystemState, manages: Bool) -> [Finding] {
     var findings: [Finding] = []
-    findings.append(
-        state.capable
-            ? .ok("capability", "CAP_NET_ADMIN is there")
-            : .problem(
-                77, "capability", "CAP_NET_ADMIN is missing: neither rules nor transparent sockets are possible",
-                "sudo setcap cap_net_admin,cap_net_bind_service+ep \"$(command -v clearway)\"   # or run as root"))
-    for program in state.missingPrograms {
+    let capability = "sudo setcap cap_net_admin,cap_net_bind_service+ep \"$(command -v clearway)\"   # or run as root"
+    if state.capable {
+        findings.append(.ok("capability", "CAP_NET_ADMIN is there"))
+    } else if manages || plan.spec.interceptions.contains(where: { $0.mode == .tproxy }) {
         findings.append(
-            .problem(69, program, "the program is not installed", "apt-get install \(program == "nft" ? "nftables" : "iproute2")"))
+            .problem(
+                77, "capability", "CAP_NET_ADMIN is missing: neither rules nor transparent sockets are possible", capability))
+    } else {
+        findings.append(.warning("capability", "CAP_NET_ADMIN is missing: packets of our own bear no mark", capability))
+    }
+    for program in state.missingPrograms {
+        let remedy = "apt-get install \(program == "nft" ? "nftables" : "iproute2")"
+        findings.append(
+            manages
+                ? .problem(69, program, "the program is not installed", remedy)
+                : .warning(program, "the program is not installed: your rules cannot be looked at", remedy))
     }
     for feature in state.missingFeatures {
         findings.append(
@@ -36,7 +51,7 @@ private func requirements(_ plan: Plan, _ state: SystemState) -> [Finding] {
     return findings
 }
 
-private func settings(_ plan: Plan, _ state: SystemState) -> [Finding] {
+private func settings(_ plan: Plan, _ state: SystemState, manages: Bool) -> [Finding] {
     var findings: [Finding] = []
     let interfaces = unique(plan.spec.interceptions.flatMap(\.interfaces))
     for interface in interfaces where !interface.hasSuffix("*") {
@@ -64,21 +79,46 @@ private func settings(_ plan: Plan, _ state: SystemState) -> [Finding] {
                 name, "frames that are only bridged meet the rules too, and tproxy loses them",
                 "sysctl -w \(name)=0   # Docker and Kubernetes set it: ask first whether they need it"))
     }
-    if !plan.sysctls.isEmpty, !state.writableSysctls, state.sysctls["net.ipv4.tcp_early_demux"] == "1" {
+    if !plan.sysctls.isEmpty, !manages || !state.writableSysctls, state.sysctls["net.ipv4.tcp_early_demux"] == "1" {
         findings.append(
             .warning(
                 "net.ipv4.tcp_early_demux",
-                "is 1 and cannot be changed from here: for a minute after a stop, connections that reuse an address and port may stall",
-                "sysctl -w net.ipv4.tcp_early_demux=0   # outside the container"))
+                "is 1\(state.writableSysctls ? "" : " and cannot be changed from here"): "
+                    + "for a minute after a stop, connections that reuse an address and port may stall",
+                "sysctl -w net.ipv4.tcp_early_demux=0\(state.writableSysctls ? "" : "   # outside the container")"))
     }
     return findings
 }
 
-private func neighbours(_ plan: Plan, _ state: SystemState, running: Bool) -> [Finding] {
+/// What is left of a clearway that made its own rules.
+private func remains(_ plan: Plan, _ state: SystemState, running: Bool) -> [Finding] {
+    var findings: [Finding] = []
+    let leftOvers = state.rules.filter { rule in
+        rule.isOurs && !markShifts.contains { state.heldShifts.contains($0) && Marks(shift: $0).mask == rule.mask }
+    }
+    if !leftOvers.isEmpty {
+        findings.append(
+            .warning(
+                "ip rule",
+                "\(leftOvers.count) rules of a clearway that was killed remain; they do no harm and are reused at the next start",
+                "ip rule flush protocol \(ownProtocol); ip -6 rule flush protocol \(ownProtocol)"))
+    }
+    let taken = "inet \(plan.spec.table)"
+    if !running, state.ruleset.tables.contains(taken) {
+        findings.append(
+            .problem(
+                71, "nft table", "table \(taken) exists and belongs to no running clearway",
+                "nft delete table \(taken)   # or choose another name with firewall.table"))
+    }
+    return findings
+}
+
+private func neighbours(_ plan: Plan, _ state: SystemState, manages: Bool) -> [Finding] {
     var findings: [Finding] = []
     let spec = plan.spec
     let marks = spec.marks
-    let foreign = state.rules.filter { !$0.isOurs }
+    // What people have made for us need not bear our protocol number.
+    let foreign = state.rules.filter { rule in !rule.isOurs && (manages || !plan.rules.contains { rule.serves($0) }) }
     for rule in foreign where rule.occupiedBits & marks.mask != 0 {
         findings.append(
             .warning(
@@ -99,23 +139,6 @@ private func neighbours(_ plan: Plan, _ state: SystemState, running: Bool) -> [F
                 "ip rule", "rule \(rule.preference) comes before ours and may take intercepted packets elsewhere",
                 "ip rule show pref \(rule.preference)"))
     }
-    let leftOvers = state.rules.filter { rule in
-        rule.isOurs && !markShifts.contains { state.heldShifts.contains($0) && Marks(shift: $0).mask == rule.mask }
-    }
-    if !leftOvers.isEmpty {
-        findings.append(
-            .warning(
-                "ip rule",
-                "\(leftOvers.count) rules of a clearway that was killed remain; they do no harm and are reused at the next start",
-                "ip rule flush protocol \(ownProtocol); ip -6 rule flush protocol \(ownProtocol)"))
-    }
-    let taken = "inet \(spec.table)"
-    if !running, state.ruleset.tables.contains(taken) {
-        findings.append(
-            .problem(
-                71, "nft table", "table \(taken) exists and belongs to no running clearway",
-                "nft delete table \(taken)   # or choose another name with firewall.table"))
-    }
     let intercepted = interceptedInput(spec)
     for chain in state.ruleset.inputDrops where !intercepted.isEmpty {
         findings.append(
@@ -129,7 +152,8 @@ private func neighbours(_ plan: Plan, _ state: SystemState, running: Bool) -> [F
                 "nft chain \(chain)", "drops by default what is forwarded: only intercepted connections of the clients get through",
                 "nft list chain \(chain)"))
     }
-    for table in unique(state.ruleset.tproxyTables) where table != taken {
+    let own = manages ? "inet \(spec.table)" : tableOfRules(spec, state.ruleset)
+    for table in unique(state.ruleset.tproxyTables) where table != own {
         findings.append(
             .warning(
                 "nft table \(table)", "has tproxy rules of its own: whichever comes first intercepts", "nft list table \(table)"))
@@ -174,14 +198,16 @@ private func sockets(_ plan: Plan, _ state: SystemState, running: Bool) -> [Find
                     71, "listener \(address)", "a program already listens on \(blocking)", "ss -Hltnp 'sport = \(address.port)'"))
         }
     }
-    if state.hardLimit < 65_536 {
-        findings.append(
-            .warning(
-                "descriptor limit",
-                "\(state.hardLimit) at most (soft limit \(state.softLimit), raised at start): about \(state.hardLimit / 2) sessions at once",
-                "systemctl edit clearway   # [Service] LimitNOFILE=1048576; in a shell: ulimit -Hn 1048576"))
-    } else {
-        findings.append(.ok("descriptor limit", "\(state.hardLimit) (soft limit \(state.softLimit), raised at start)"))
-    }
     return findings
+}
+
+private func descriptors(_ state: SystemState, maxSessions: Int) -> [Finding] {
+    let remedy = "systemctl edit clearway   # [Service] LimitNOFILE=1048576; in a shell: ulimit -Hn 1048576"
+    let limit = "\(state.hardLimit) at most (soft limit \(state.softLimit), raised at start)"
+    if state.sessions == 0 { return [.problem(71, "descriptor limit", "\(limit): too few to start with", remedy)] }
+    let message = "\(limit): \(state.sessions) sessions at once"
+    if maxSessions > 0 ? state.sessions < maxSessions : state.hardLimit < 65_536 {
+        return [.warning("descriptor limit", message, remedy)]
+    }
+    return [.ok("descriptor limit", message)]
 }

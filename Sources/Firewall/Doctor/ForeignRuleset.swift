@@ -6,6 +6,8 @@ public struct ForeignRuleset: Hashable, Sendable {
     /// Tables, as `FAMILY TABLE`.
     public var tables: [String] = []
     public var tproxyTables: [String] = []
+    /// Every chain, as `FAMILY TABLE CHAIN`; also those of iptables, where it writes to nftables.
+    public var chains: [String] = []
     public var flowtables: [String] = []
 
     /// Lines that say nothing of interest are passed over.
@@ -19,7 +21,9 @@ public struct ForeignRuleset: Hashable, Sendable {
             case "table" where words.count >= 3:
                 table = "\(words[1]) \(words[2])"
                 tables.append(table)
-            case "chain" where words.count >= 2: chain = "\(table) \(words[1])"
+            case "chain" where words.count >= 2:
+                chain = "\(table) \(words[1])"
+                chains.append(chain)
             case "flowtable": flowtables.append(table)
             case "type":
                 let drops = words.contains { $0.hasPrefix("drop") }

@@ -17,6 +17,8 @@ public struct SystemState: Sendable {
     public var writableSysctls = true
     /// The rules of both families.
     public var rules: [ListedRule] = []
+    /// Families whose routing table of the plan delivers nothing to this host.
+    public var missingRoutes: Set<String> = []
     /// Mark windows that another living process of ours holds.
     public var heldShifts: Set<Int> = []
     public var ruleset = ForeignRuleset(parsing: "")
@@ -27,6 +29,8 @@ public struct SystemState: Sendable {
     /// Descriptors this process may have.
     public var softLimit: UInt64 = 1 << 20
     public var hardLimit: UInt64 = 1 << 20
+    /// How many sessions at once they are enough for. The caller reckons it, who knows what else needs descriptors.
+    public var sessions = 1 << 18
 
     public init() {}
 
@@ -44,6 +48,11 @@ public struct SystemState: Sendable {
         }
         if let ip = tools[1].1 {
             state.rules = ["-4", "-6"].flatMap { ListedRule.parse((try? ip.run([$0, "-N", "rule", "show"]).output) ?? "") }
+            for (family, option) in [("IPv4", "-4"), ("IPv6", "-6")] {
+                let routes = (try? ip.run([option, "route", "show", "table", "\(plan.spec.routeTable)"]).output) ?? ""
+                let delivers = routes.split(separator: "\n").contains { $0.hasPrefix("local default dev lo ") }
+                if !delivers { state.missingRoutes.insert(family) }
+            }
             state.interfaces = interfaceStates((try? ip.run(["-o", "link", "show"]).output) ?? "")
         }
         state.missingIPv6 = Firewall.missingIPv6()
@@ -53,7 +62,7 @@ public struct SystemState: Sendable {
             state.sysctls[name] = sysctl(name)
         }
         state.writableSysctls = access(sysctlPath("net.ipv4.tcp_early_demux"), W_OK) == 0
-        for shift in markShifts {
+        for shift in Set(markShifts + [plan.spec.marks.shift]) {
             do throws(FirewallError) {
                 if try MarkReservation(Marks(shift: shift)) == nil { state.heldShifts.insert(shift) }
             } catch {}

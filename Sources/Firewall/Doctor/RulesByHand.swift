@@ -1,0 +1,50 @@
+/// Whether the rules that people make are there. They are written as people like: what every form of them has is looked for.
+func rulesByHand(_ plan: Plan, _ state: SystemState) -> [Finding] {
+    let spec = plan.spec
+    let remedy = "clearway rules --format shell   # or nft, or iptables: shows what is needed (-c FILE)"
+    var findings: [Finding] = []
+    if state.capable, !state.missingPrograms.contains("nft") {
+        if let table = tableOfRules(spec, state.ruleset) {
+            findings.append(.ok("rules by hand", "they are in nft table \(table)"))
+        } else if let chain = chainOfRules(spec, state.ruleset) {
+            findings.append(.ok("rules by hand", "they are in iptables, such as \(chain)"))
+        } else {
+            findings.append(
+                .warning(
+                    "rules by hand",
+                    "neither nft table inet \(spec.table) nor iptables chains \(spec.iptablesPrefix)… are there: "
+                        + "nothing is intercepted, unless by rules of another name",
+                    remedy))
+        }
+    }
+    guard let route = plan.route, !state.missingPrograms.contains("ip") else { return findings }
+    var families: [String] = []
+    if spec.families.ipv4 { families.append("IPv4") }
+    if spec.families.ipv6, state.missingIPv6 == nil { families.append("IPv6") }
+    let absent = plan.rules.filter { wanted in state.rules.count { $0.serves(wanted) } < families.count }
+    for rule in absent {
+        findings.append(
+            .warning("ip rule", "missing for \(families.joined(separator: " or ")): \(rule.words)", remedy))
+    }
+    let routeless = families.filter(state.missingRoutes.contains)
+    if !routeless.isEmpty {
+        findings.append(.warning("ip route", "missing for \(routeless.joined(separator: " and ")): \(route)", remedy))
+    }
+    if absent.isEmpty, routeless.isEmpty {
+        findings.append(.ok("ip rule", "table \(spec.routeTable) delivers intercepted packets to this host"))
+    }
+    return findings
+}
+
+/// The nft table that intercepts: the one of our name, else one with tproxy rules.
+func tableOfRules(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> String? {
+    let named = "inet \(spec.table)"
+    return ruleset.tables.contains(named) ? named : ruleset.tproxyTables.first
+}
+
+private func chainOfRules(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> String? {
+    ruleset.chains.first { chain in
+        let words = chain.split(separator: " ")
+        return words.count == 3 && words[0] != "inet" && words[2].hasPrefix(spec.iptablesPrefix)
+    }
+}
