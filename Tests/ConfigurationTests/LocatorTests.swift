@@ -5,7 +5,7 @@ import Testing
 @Suite struct LocatorTests {
     /// Each key of a document that the parser accepts is found where it is written, and each value begins as its type does.
     @Test(arguments: [
-        fullSample, Configuration.embeddedText,
+        fullSample, packagedText,
         "a.b.c = 1\na.\"d e\" = 'x'\n'q'.r = [1, [2, {s = 3}]]\n",
         "[a]\nb = 1\n[a.c]\nd = 2\n[[a.e]]\nf = 3\n[[a.e]]\nf = 4\n[a.e.g]\nh = 5\n[[a.e.i]]\nj = 6\n[k]\n",
         "s = \"\"\"\n\"quoted\" \\\" [x]\n# not a comment\n\"\"\"\"\"\nt = '''a'' b'''''\nu = \"#]\" # comment\nv = ''\nw = \"\"\n",

@@ -8,8 +8,8 @@ import TransparentSockets
         #expect(try Configuration(parsing: text, file: "t.toml") == Configuration.embeddedDefault)
     }
 
-    @Test func theEmbeddedTextIsTheEmbeddedDefault() throws {
-        #expect(try Configuration(parsing: Configuration.embeddedText, file: "t.toml") == Configuration.embeddedDefault)
+    @Test func thePackagedFileIsTheEmbeddedDefault() throws {
+        #expect(try Configuration(parsing: packagedText, file: "t.toml") == Configuration.embeddedDefault)
     }
 
     @Test func theEmbeddedDefault() throws {
