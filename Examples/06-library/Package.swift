@@ -2,7 +2,8 @@
 
 import PackageDescription
 
-// A program of your own names the repository in place of the path: .package(url: "…", from: "0.1.0").
+// A program of your own names its clone in place of "../..", or the repository that it was cloned from:
+// .package(url: "…", branch: "main"). There is no tag yet to give a version of.
 let package = Package(
     name: "WhereTo",
     dependencies: [.package(name: "clearway", path: "../..")],

@@ -15,6 +15,7 @@ processes+=("$!")
 wait_until "listener" eval 'ss -Hltn "sport = :1081" | grep -q .'
 
 run client curl -s http://198.51.100.2/
+run client curl -s http://198.51.100.2:81/ || echo "(nothing)"
 run client curl -gs 'http://[2001:db8:2::2]/'
 echo "the program:"
 sed -E 's/(192.0.2.2|2001:db8:1::2\]):[0-9]+/\1:PORT/' "$scratch/program.log"

@@ -5,21 +5,21 @@ import TransparentSockets
 
 let mark: UInt32 = 0x100_0000  // The rules skip our own connections by it.
 
-var listening = ListenerOptions(mode: .tproxy)
-listening.mark = mark
-let listener = try TransparentListener(ListenAddress(SocketAddress("[::]:1081")!), listening)
+/// At once, also into a file.
+func say(_ text: String) {
+    print(text)
+    fflush(nil)
+}
 
+/// Sockets do not block: waits until one can be read, or ten seconds.
 func wait(for descriptor: borrowing Descriptor) {
     var entry = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
     poll(&entry, 1, 10_000)
 }
 
-while true {
-    wait(for: listener.descriptor)
-    guard let connection = try listener.accept() else { continue }
+func serve(_ connection: borrowing AcceptedConnection) throws(SocketError) {
     let destination = try connection.originalDestination()
-    print("\(connection.client) wants \(destination)")
-    fflush(nil)
+    say("\(connection.client) wants \(destination)")
 
     var dialling = DialOptions()
     dialling.mark = mark
@@ -35,5 +35,25 @@ while true {
         guard count > 0 else { break }
         send(connection.descriptor.raw, bytes, count, 0)
     }
-    // Both sockets close here: their owners go out of scope.
+    // Here the upstream's socket closes, and in the loop below the client's: their owners go out of scope.
+}
+
+signal(SIGPIPE, SIG_IGN)  // A client that has left is no reason to end.
+
+do throws(SocketError) {
+    var listening = ListenerOptions(mode: .tproxy)
+    listening.mark = mark
+    let listener = try TransparentListener(ListenAddress(SocketAddress("[::]:1081")!), listening)
+    while true {
+        wait(for: listener.descriptor)
+        do throws(SocketError) {
+            guard let connection = try listener.accept() else { continue }
+            try serve(connection)
+        } catch {
+            say("\(error)")  // Neither is one connection that fails.
+        }
+    }
+} catch {
+    say("\(error)")
+    exit(71)
 }
