@@ -1,7 +1,6 @@
 # `make demo` and `make test` are all that a newcomer needs; the rest is for those who build, install and measure.
 
 PREFIX ?= /usr/local
-SYSCONFDIR ?= /etc
 SWIFT ?= swift
 BINARY = .build/release/clearway
 
@@ -12,6 +11,8 @@ bashdir = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 zshdir = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 fishdir = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
+# Where the program looks, whatever the prefix.
+confdir = $(DESTDIR)/etc/clearway
 
 .PHONY: help deps deps-bench build release demo test soak fuzz examples bench format man install uninstall clean
 
@@ -81,18 +82,20 @@ install:
 	install -D -m 644 docs/clearway.8 $(mandir)/man8/clearway.8
 	install -D -m 644 docs/clearway.toml.5 $(mandir)/man5/clearway.toml.5
 	install -D -m 644 Packaging/clearway.toml $(docdir)/clearway.toml
-	install -D -m 644 README.md $(docdir)/README.md
-	mkdir -p $(bashdir) $(zshdir) $(fishdir) $(unitdir)
+	install -D -m 644 docs/gateways.md $(docdir)/gateways.md
+	mkdir -p $(confdir) $(bashdir) $(zshdir) $(fishdir) $(unitdir)
 	$(BINARY) --generate-completion-script bash >$(bashdir)/clearway
 	$(BINARY) --generate-completion-script zsh >$(zshdir)/_clearway
 	$(BINARY) --generate-completion-script fish >$(fishdir)/clearway.fish
 	sed 's|@bindir@|$(PREFIX)/bin|' Packaging/clearway.service >$(unitdir)/clearway.service
-	@test -n "$(DESTDIR)" || echo "Configuration goes to $(SYSCONFDIR)/clearway/clearway.toml; $(docdir)/clearway.toml shows every key."
+	@test -n "$(DESTDIR)" || echo "Configuration goes to $(confdir)/clearway.toml; $(docdir)/clearway.toml shows every key."
+	@test -n "$(DESTDIR)" || test -e $(confdir)/clearway.toml || echo "Without one, 'systemctl enable --now clearway' intercepts every TCP connection that this host makes."
 
 uninstall:
 	rm -f $(bindir)/clearway $(mandir)/man8/clearway.8 $(mandir)/man5/clearway.toml.5
 	rm -f $(bashdir)/clearway $(zshdir)/_clearway $(fishdir)/clearway.fish $(unitdir)/clearway.service
 	rm -rf $(docdir)
+	@test ! -d $(confdir) || rmdir --ignore-fail-on-non-empty $(confdir)
 
 clean:
 	rm -rf .build
