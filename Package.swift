@@ -11,7 +11,7 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-// Targets are listed from the bottom to the top: each may import only what stands above it in this file.
+// Targets are listed from the bottom of ARCHITECTURE.md's drawing to its top: each may import only those listed before it.
 let package = Package(
     name: "clearway",
     products: [
