@@ -33,6 +33,36 @@ extension Situations {
             }
         }
 
+        /// One with rules by hand: the other takes other marks, and leaves those rules alone.
+        @Test(arguments: [Variant(), Variant(scope: .local)])
+        func rulesByHandAreNotTheOthers(variant: Variant) throws {
+            try play(variant, start: false) { stage in
+                let router = stage.topology.router
+                var one = ClearwayConfiguration(variant)
+                one.firewall = "manage = false"
+                one.listeners[0].more = "ports = [\"7001\"]"
+                var two = ClearwayConfiguration(variant)
+                two.firewall = "table = \"second\""
+                two.listeners[0].listen = "[::]:1082"
+                two.listeners[0].more = "ports = [\"7002\"]"
+                let first = try stage.startClearway(one, name: "first")
+                let script = try router.require([clearwayBinary, "rules", "-c", first.configurationFile, "--format", "shell"])
+                try router.require(["sh", stage.topology.scratch.write(script, to: "rules.sh")])
+                let before = try HostState(of: router)
+
+                let second = try stage.startClearway(two, name: "second")
+                try Self.session(stage, 7001)
+                try Self.session(stage, 7002)
+                #expect(try first.waitForSessions(1).count == 1)
+                #expect(try second.waitForSessions(1).count == 1)
+                #expect(try second.stop() == .exited(0))
+                #expect(try HostState(of: router).differences(from: before) == [])
+                try Self.session(stage, 7001)
+                #expect(try first.waitForSessions(2).count == 2)
+                #expect(try first.stop() == .exited(0))
+            }
+        }
+
         private static func session(_ stage: Stage, _ port: Int) throws {
             let listener = try stage.server.listen(stage.variant.family.server, port: port)
             let client = try stage.client.connect(stage.variant.family.server, port)
