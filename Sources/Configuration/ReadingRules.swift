@@ -67,15 +67,15 @@ extension Configuration {
 
 extension Section {
     /// A criterion that is there asks for something: an empty list would match all or nothing, and nobody knows which.
-    fileprivate func criterion<Value>(_ key: String, _ expected: String, _ parse: (String) throws(Refusal) -> Value) -> [Value] {
+    fileprivate func criterion<Value>(_ key: String, _ expected: String, _ parse: (String) throws(Refusal) -> Value) -> [Value]? {
         let values = list(key, atMost: Configuration.entryLimit, of: expected, parse)
         requireEntries(key, "leave it out if all are meant")
-        return (values ?? []).map(\.value)
+        return values?.map(\.value)
     }
 
-    fileprivate func portCriterion(_ key: String) -> [ClosedRange<UInt16>] {
+    fileprivate func portCriterion(_ key: String) -> [ClosedRange<UInt16>]? {
         let values = list(key, atMost: Listener.portLimit) { ports($0, key) }
         requireEntries(key, "leave it out if all are meant")
-        return ValueSyntax.merged((values ?? []).map(\.value))
+        return values.map { ValueSyntax.merged($0.map(\.value)) }
     }
 }

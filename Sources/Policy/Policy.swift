@@ -13,7 +13,7 @@ public struct Policy: Sendable {
     private let clients: NetworkIndex
     /// Rules without any of the three.
     private let general: [UInt32]
-    /// Rules with a domain, for telling whether a name is needed.
+    /// Rules that a name can match, for telling whether one is needed.
     private let named: [UInt32]
 
     public init(_ rules: [Rule]) {
@@ -23,14 +23,14 @@ public struct Policy: Sendable {
         var destinations: [(IPNetwork, UInt32)] = []
         var clients: [(IPNetwork, UInt32)] = []
         var general: [UInt32] = []
-        for (index, rule) in rules.enumerated() {
+        for (index, rule) in rules.enumerated() where rule.canMatch {
             let index = UInt32(index)
-            if !rule.domains.isEmpty {
-                domains += rule.domains.map { ($0, index) }
-            } else if !rule.destinations.isEmpty {
-                destinations += rule.destinations.map { ($0, index) }
-            } else if !rule.clients.isEmpty {
-                clients += rule.clients.map { ($0, index) }
+            if let patterns = rule.domains {
+                domains += patterns.lazy.map { ($0, index) }
+            } else if let networks = rule.destinations {
+                destinations += networks.lazy.map { ($0, index) }
+            } else if let networks = rule.clients {
+                clients += networks.lazy.map { ($0, index) }
             } else {
                 general.append(index)
             }
@@ -39,7 +39,7 @@ public struct Policy: Sendable {
         self.destinations = NetworkIndex(destinations)
         self.clients = NetworkIndex(clients)
         self.general = general
-        named = rules.indices.filter { !rules[$0].domains.isEmpty }.map { UInt32($0) }
+        named = rules.indices.filter { rules[$0].canMatch && rules[$0].domains != nil }.map { UInt32($0) }
     }
 
     /// Ports of protocols in which the server speaks first: whoever waits there for a client's name only loses time.
@@ -84,11 +84,11 @@ public struct Policy: Sendable {
     static let mostComparisons = 1_000_000
 
     /// Rules that never decide, because an earlier one matches all that they match: each with that earlier one. In very large
-    /// policies only the first of them are found.
+    /// policies only the first of them are found. Rules that match nothing by themselves (``Rule/canMatch``) are not among them.
     public var shadowed: [(rule: Int, by: Int)] {
         var comparisons = 0
         var result: [(Int, Int)] = []
-        for index in rules.indices {
+        for index in rules.indices where rules[index].canMatch {
             guard comparisons < Self.mostComparisons else { break }
             let first = general.lazy.prefix { $0 < index }.first { candidate in
                 comparisons += 1
@@ -110,7 +110,7 @@ public struct Policy: Sendable {
     private func anchoredCandidates(for index: Int) -> Set<UInt32> {
         let rule = rules[index]
         var candidates: Set<UInt32> = []
-        for (number, pattern) in rule.domains.enumerated() {
+        for (number, pattern) in (rule.domains ?? []).enumerated() {
             var matching: Set<UInt32> = []
             domains.forEachMatch(pattern.mostGeneralMatch) { matching.formUnion(Array($0)) }
             candidates = number == 0 ? matching : candidates.intersection(matching)
@@ -118,8 +118,8 @@ public struct Policy: Sendable {
             if candidates.count == 1 { break }
         }
         // One network will do: the comparison that follows looks at all.
-        if let network = rule.destinations.first { destinations.forEachMatch(network.base) { candidates.formUnion(Array($0)) } }
-        if let network = rule.clients.first { clients.forEachMatch(network.base) { candidates.formUnion(Array($0)) } }
+        if let network = rule.destinations?.first { destinations.forEachMatch(network.base) { candidates.formUnion(Array($0)) } }
+        if let network = rule.clients?.first { clients.forEachMatch(network.base) { candidates.formUnion(Array($0)) } }
         return candidates
     }
 }
@@ -136,14 +136,14 @@ private struct Criteria: Sendable {
     let destinations: NetworkSet?
     let clients: NetworkSet?
     let ports: PortSet?
-    let listeners: Set<String>
+    let listeners: Set<String>?
     let transport: TransportProtocol?
 
     init(_ rule: Rule) {
-        destinations = rule.destinations.isEmpty ? nil : NetworkSet(rule.destinations)
-        clients = rule.clients.isEmpty ? nil : NetworkSet(rule.clients)
-        ports = rule.ports.isEmpty ? nil : PortSet(rule.ports)
-        listeners = Set(rule.listeners)
+        destinations = rule.destinations.map(NetworkSet.init)
+        clients = rule.clients.map(NetworkSet.init)
+        ports = rule.ports.map(PortSet.init)
+        listeners = rule.listeners.map { Set($0) }
         transport = rule.transport
     }
 
@@ -151,7 +151,7 @@ private struct Criteria: Sendable {
     func match(_ query: Query) -> Bool {
         if let transport, transport != query.transport { return false }
         if let ports, !ports.contains(query.port) { return false }
-        if !listeners.isEmpty, !listeners.contains(query.listener) { return false }
+        if let listeners, !listeners.contains(query.listener) { return false }
         if let destinations, !destinations.contains(query.destination) { return false }
         if let clients { guard let client = query.client, clients.contains(client) else { return false } }
         return true
@@ -161,7 +161,7 @@ private struct Criteria: Sendable {
     func covers(_ other: Criteria) -> Bool {
         if let transport, transport != other.transport { return false }
         if let ports { guard let theirs = other.ports, ports.covers(theirs) else { return false } }
-        if !listeners.isEmpty, other.listeners.isEmpty || !other.listeners.isSubset(of: listeners) { return false }
+        if let listeners { guard let theirs = other.listeners, theirs.isSubset(of: listeners) else { return false } }
         if let destinations { guard let theirs = other.destinations, destinations.covers(theirs) else { return false } }
         if let clients { guard let theirs = other.clients, clients.covers(theirs) else { return false } }
         return true

@@ -12,18 +12,27 @@ public enum Action: Hashable, Sendable {
     case upstream(Int)
 }
 
-/// One entry of the policy. A criterion that is empty asks nothing; of several, all must hold; of its values, one.
+/// One entry of the policy. A criterion that is nil asks nothing; of several, all must hold; of its values, one.
+///
+/// A criterion without values is therefore held by nobody: a rule for the names in a list that turns out to be empty must
+/// not become a rule for everything.
 public struct Rule: Sendable, Equatable {
-    public var domains: [DomainPattern] = []
-    public var destinations: [IPNetwork] = []
-    public var ports: [ClosedRange<UInt16>] = []
-    public var clients: [IPNetwork] = []
+    public var domains: [DomainPattern]?
+    public var destinations: [IPNetwork]?
+    public var ports: [ClosedRange<UInt16>]?
+    public var clients: [IPNetwork]?
     /// Names of listeners.
-    public var listeners: [String] = []
+    public var listeners: [String]?
     public var transport: TransportProtocol?
     public var action: Action
 
     public init(action: Action) { self.action = action }
+
+    /// False: a criterion has no values, so that no session matches.
+    public var canMatch: Bool {
+        domains?.isEmpty != true && destinations?.isEmpty != true && ports?.isEmpty != true && clients?.isEmpty != true
+            && listeners?.isEmpty != true
+    }
 }
 
 /// What is known of a session when it is judged.

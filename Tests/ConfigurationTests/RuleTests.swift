@@ -30,14 +30,16 @@ import TransparentSockets
             url = "SOCKS5h://10.0.0.1:1080"
             """)
         let rule = configuration.rules[0]
-        #expect(rule.domains.map(\.description) == ["example.com", "*.corp.example"])
-        #expect(rule.destinations.map(\.description) == ["203.0.113.0/24"])
+        #expect(rule.domains?.map(\.description) == ["example.com", "*.corp.example"])
+        #expect(rule.destinations?.map(\.description) == ["203.0.113.0/24"])
         #expect(rule.ports == [443...443, 8000...8999])
-        #expect(rule.clients.map(\.description) == ["10.1.0.0/16", "fd00::/8"])
+        #expect(rule.clients?.map(\.description) == ["10.1.0.0/16", "fd00::/8"])
         #expect(rule.listeners == ["tproxy-1081"])
         #expect(rule.transport == .tcp)
         #expect(rule.action == .upstream(1))
-        #expect(configuration.rules[1].action == .reject)
+        let all = configuration.rules[1]
+        #expect(all.action == .reject && all.domains == nil && all.destinations == nil && all.clients == nil && all.ports == nil)
+        #expect(all.listeners == nil && all.canMatch)
         let other = configuration.upstreams[0]
         let dc = configuration.upstreams[1]
         #expect(other.members.map(\.description) == ["http://[2001:db8::1]:3128"])

@@ -61,6 +61,31 @@ import TransparentSockets
         #expect(policy.decide(other).rule == nil)
     }
 
+    /// What a list without entries leaves of a rule: nothing, and not everything.
+    @Test func aCriterionWithoutValuesIsHeldByNobody() {
+        let empty: [(inout Rule) -> Void] = [
+            { $0.domains = [] }, { $0.destinations = [] }, { $0.clients = [] }, { $0.ports = [] }, { $0.listeners = [] },
+            {
+                $0.domains = [DomainPattern("a.example")!]
+                $0.destinations = []
+            },
+            {
+                $0.domains = []
+                $0.destinations = [try! IPNetwork(parsing: "0.0.0.0/0")]
+            },
+        ]
+        for change in empty {
+            let policy = Policy([rule(.upstream(0), change), rule(.upstream(1)) { $0.ports = [443...443] }])
+            #expect(!policy.rules[0].canMatch && policy.rules[1].canMatch)
+            #expect(policy.decide(query("192.0.2.1", name: "a.example")).rule == 1)
+            #expect(policy.decide(query("192.0.2.1", name: "a.example", port: 80)) == Decision(.direct, rule: nil))
+            #expect(policy.decide(query("192.0.2.1")).rule == 1)
+            // Nobody waits for a name that decides nothing, and nothing stands in the shadow of nothing.
+            #expect(!policy.needsName(query("192.0.2.1")))
+            #expect(policy.shadowed.isEmpty)
+        }
+    }
+
     @Test func aNameIsNeededOnlyWhereItCouldDecide() {
         let policy = Policy([
             rule { $0.destinations = [try! IPNetwork(parsing: "192.0.2.0/24")] },
@@ -130,6 +155,13 @@ import TransparentSockets
                 if random.below(4) == 0 { $0.clients = (0...random.below(4)).map { _ in network(&random) } }
                 if random.below(2) == 0 || index < 40 { $0.ports = [UInt16(random.below(10))...UInt16(10 + random.below(10))] }
                 if random.below(2) == 0 { $0.listeners = random.below(2) == 0 ? ["lan"] : ["wan", "dmz"] }
+                // A criterion without values, as from an empty list.
+                switch random.below(20) {
+                case 0: $0.domains = []
+                case 1: $0.destinations = []
+                case 2: $0.clients = []
+                default: break
+                }
             }
         }
         let policy = Policy(rules)
@@ -144,8 +176,8 @@ import TransparentSockets
             if query.name == nil {
                 let couldChange = rules[..<(expected ?? rules.count)].contains { rule in
                     var nameless = rule
-                    nameless.domains = []
-                    return !rule.domains.isEmpty && matches(nameless, query)
+                    nameless.domains = nil
+                    return rule.domains?.isEmpty == false && matches(nameless, query)
                 }
                 #expect(policy.needsName(query) == couldChange)
             }
@@ -153,11 +185,11 @@ import TransparentSockets
     }
 
     private func matches(_ rule: Rule, _ query: Query) -> Bool {
-        (rule.domains.isEmpty || query.name.map { name in rule.domains.contains { $0.matches(name) } } ?? false)
-            && (rule.destinations.isEmpty || rule.destinations.contains { $0.contains(query.destination) })
-            && (rule.clients.isEmpty || rule.clients.contains { network in query.client.map { network.contains($0) } ?? false })
-            && (rule.ports.isEmpty || rule.ports.contains { $0.contains(query.port) })
-            && (rule.listeners.isEmpty || rule.listeners.contains(query.listener))
+        (rule.domains.map { domains in query.name.map { name in domains.contains { $0.matches(name) } } ?? false } ?? true)
+            && (rule.destinations?.contains { $0.contains(query.destination) } ?? true)
+            && (rule.clients?.contains { network in query.client.map { network.contains($0) } ?? false } ?? true)
+            && (rule.ports?.contains { $0.contains(query.port) } ?? true)
+            && (rule.listeners?.contains(query.listener) ?? true)
             && (rule.transport == nil || rule.transport == query.transport)
     }
 }
