@@ -26,11 +26,13 @@ let package = Package(
     ],
     targets: [
         .target(name: "CSockets"),
+        // libidn2, for names beyond ASCII. TransparentSockets, which others build on, stays free of it.
+        .systemLibrary(name: "CIDN2", providers: [.apt(["libidn2-dev"])]),
         .target(
             name: "TransparentSockets",
             dependencies: ["CSockets", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: strict),
-        .target(name: "Policy", dependencies: ["TransparentSockets"], swiftSettings: strict),
+        .target(name: "Policy", dependencies: ["TransparentSockets", "CIDN2"], swiftSettings: strict),
         .target(
             name: "Protocols", dependencies: ["TransparentSockets"],
             swiftSettings: strict + [.enableExperimentalFeature("Lifetimes")]),

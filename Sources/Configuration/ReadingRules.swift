@@ -20,7 +20,8 @@ extension Configuration {
             }
             rule.domains = section.criterion("domain", "a name such as \"example.com\" or \"*.example.com\"") {
                 text throws(Refusal) in
-                try Self.domain(text)
+                let bytes = Array(text.utf8)
+                return try ValueSyntax.domain(bytes.span)
             }
             rule.destinations = section.criterion("destination", "a network such as \"203.0.113.0/24\"", ValueSyntax.network)
             rule.clients = section.criterion("client", "a network such as \"10.0.0.0/8\"", ValueSyntax.network)
@@ -50,18 +51,6 @@ extension Configuration {
             let names = Upstream.reservedNames + upstreams.map(\.name)
             throw Refusal("there is no upstream \(quoted(text))\(suggestion(for: text, among: names))")
         }
-    }
-
-    private static func domain(_ text: String) throws(Refusal) -> DomainPattern {
-        if let pattern = DomainPattern(text) { return pattern }
-        let name = text.hasPrefix("*.") ? text.dropFirst(2) : text[...]
-        if let address = IPAddress(anySpelling: name) {
-            throw Refusal("\(quoted(text)) is the address \(address): it belongs into destination")
-        }
-        if !text.utf8.allSatisfy({ $0 < 0x80 }) {
-            throw Refusal("\(quoted(text)): names beyond ASCII are not yet supported: write its A-labels (xn--…)")
-        }
-        throw Refusal("\(quoted(text)) is no name, such as \"example.com\" or \"*.example.com\"")
     }
 }
 

@@ -1,3 +1,4 @@
+internal import Policy
 internal import TransparentSockets
 
 /// The little languages inside strings. Pure: text in, value or the reason for a refusal out.
@@ -96,6 +97,20 @@ enum ValueSyntax {
                     "\(quoted(text)) is not a network: \(quoted(part)) is not a prefix length from 0 to \(isIPv6 ? 128 : 32)")
             case .hostBits(let network):
                 throw Refusal("\(quoted(text)) has bits set beyond its prefix, did you mean \"\(network)\"?")
+            }
+        }
+    }
+
+    /// `example.com`, `*.example.com`, in any script.
+    static func domain(_ bytes: borrowing Span<UInt8>) throws(Refusal) -> DomainPattern {
+        do throws(DomainName.WritingError) {
+            return try DomainPattern(written: bytes)
+        } catch {
+            let text = quoted(bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) })
+            switch error {
+            case .address(let address): throw Refusal("\(text) is the address \(address): it belongs into destination")
+            case .noALabels(let reason): throw Refusal("\(text) has no A-labels: \(reason)")
+            case .noName: throw Refusal("\(text) is no name, such as \"example.com\" or \"*.example.com\"")
             }
         }
     }

@@ -62,11 +62,18 @@ import Testing
         #expect(try explained("203.0.113.7:22", client: "10.1.2.3") == "rule 2 (FILE:11): rejected")
     }
 
+    @Test func aNameMayBeInAnyScript() throws {
+        #expect(
+            try explained("203.0.113.7:443", name: "Bücher。Partner.example")
+                == "rule 1 (FILE:7): upstream dc (socks5h 10.0.0.1:1080), asked for xn--bcher-kva.partner.example:443")
+    }
+
     @Test func nonsenseIsRefused() throws {
         for (destination, client, name, listener) in [
             ("203.0.113.7", nil, nil, nil), ("203.0.113.7:0", nil, nil, nil), ("host:1", nil, nil, nil),
             ("203.0.113.7:1", "x", nil, nil),
-            ("203.0.113.7:1", nil, "a b", nil), ("203.0.113.7:1", nil, "127.1", nil), ("203.0.113.7:1", nil, nil, "wan"),
+            ("203.0.113.7:1", nil, "a b", nil), ("203.0.113.7:1", nil, "127.1", nil), ("203.0.113.7:1", nil, "１２７。1", nil),
+            ("203.0.113.7:1", nil, "☃.example", nil), ("203.0.113.7:1", nil, nil, "wan"),
         ] as [(String, String?, String?, String?)] {
             #expect {
                 _ = try explained(destination, client: client, name: name, listener: listener)

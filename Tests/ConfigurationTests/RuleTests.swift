@@ -12,7 +12,7 @@ import TransparentSockets
         let configuration = try parse(
             """
             [[rule]]
-            domain = ["Example.com.", "*.corp.example"]
+            domain = ["Example.com.", "*.corp.example", "*.MÜNCHEN。de"]
             destination = "203.0.113.0/24"
             port = [443, "8000-8999"]
             client = ["10.1.0.0/16", "fd00::/8"]
@@ -30,7 +30,7 @@ import TransparentSockets
             url = "SOCKS5h://10.0.0.1:1080"
             """)
         let rule = configuration.rules[0]
-        #expect(rule.domains?.map(\.description) == ["example.com", "*.corp.example"])
+        #expect(rule.domains?.map(\.description) == ["example.com", "*.corp.example", "*.xn--mnchen-3ya.de"])
         #expect(rule.destinations?.map(\.description) == ["203.0.113.0/24"])
         #expect(rule.ports == [443...443, 8000...8999])
         #expect(rule.clients?.map(\.description) == ["10.1.0.0/16", "fd00::/8"])
@@ -204,11 +204,13 @@ import TransparentSockets
         ("[[rule]]\naction = 'dirct'", [#"2:10: action: there is no upstream "dirct", did you mean "direct"?"#]),
         ("[[rule]]\naction = 'direct'\nlistener = 'lan'", [#"3:12: listener: there is no listener "lan""#]),
         (
-            "[[rule]]\naction = 'direct'\ndomain = ['a..b', '127.1', '*.']",
+            "[[rule]]\naction = 'direct'\ndomain = ['a..b', '127.1', '*.', '１２７。1', '*.ü b.de']",
             [
                 #"3:11: domain: "a..b" is no name, such as "example.com" or "*.example.com""#,
                 #"3:19: domain: "127.1" is the address 127.0.0.1: it belongs into destination"#,
                 #"3:28: domain: "*." is no name, such as "example.com" or "*.example.com""#,
+                #"3:34: domain: "１２７。1" is the address 127.0.0.1: it belongs into destination"#,
+                #"3:43: domain: "*.ü b.de" is no name, such as "example.com" or "*.example.com""#,
             ]
         ),
         ("[[rule]]\naction = 'direct'\nport = []", ["3:8: port: the list is empty, so leave it out if all are meant"]),

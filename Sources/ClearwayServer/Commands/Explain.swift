@@ -17,8 +17,16 @@ public func explain(
         query.client = value.unmapped
     }
     if let name {
-        guard let value = DomainName(name) else { throw Failure(.usage, "--name: \"\(name)\" is no host name") }
-        query.name = value
+        let bytes = Array(name.utf8)
+        do throws(DomainName.WritingError) {
+            query.name = try DomainName(written: bytes.span)
+        } catch {
+            switch error {
+            case .address(let address): throw Failure(.usage, "--name: \"\(name)\" is the address \(address), and no host name")
+            case .noALabels(let reason): throw Failure(.usage, "--name: \"\(name)\" has no A-labels: \(reason)")
+            case .noName: throw Failure(.usage, "--name: \"\(name)\" is no host name")
+            }
+        }
     }
     if let listener {
         let names = configuration.listeners.map(\.name)

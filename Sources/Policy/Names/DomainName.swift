@@ -1,4 +1,4 @@
-internal import TransparentSockets
+public import TransparentSockets
 
 /// A host name in the one form in which names are compared: lower case, A-labels, no trailing dot.
 ///
@@ -46,6 +46,59 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
         let bytes = Array(text.utf8)
         self.init(wire: bytes.span)
     }
+
+    /// Why what a person wrote is no name.
+    public enum WritingError: Error, Hashable, Sendable {
+        /// It is this address, in whatever digits and spelling.
+        case address(IPAddress)
+        /// It has characters beyond ASCII and no A-labels; the reason in the words of libidn2.
+        case noALabels(String)
+        case noName
+    }
+
+    /// Longest name in octets of UTF-8 that is looked at: each octet of the longest A-labels stands for one character at most.
+    static let longestWritten = longest * 4
+
+    /// Reads a name as people write it, in any script, case and width: `München.de` is `xn--mnchen-3ya.de`, as in browsers.
+    ///
+    /// - Parameter bytes: UTF-8, without blanks around it.
+    public init(written bytes: borrowing Span<UInt8>) throws(WritingError) {
+        if let name = DomainName(wire: bytes) {
+            self = name
+            return
+        }
+        guard bytes.count <= Self.longestWritten else { throw .noName }
+        let text = String(copying: bytes)
+        guard text.utf8.contains(where: { $0 >= 0x80 }) else { throw WritingError(notName: text) }
+        let mapped: String
+        do throws(ALabels.Failure) {
+            mapped = try ALabels.of(text)
+        } catch {
+            // libidn2 has poor words for a space or a slash.
+            throw text.utf8.allSatisfy { $0 >= 0x80 || Self.mayHave($0) } ? .noALabels(error.reason) : .noName
+        }
+        // Compatibility characters can become anything, such as a slash or the digits of an address.
+        guard let name = DomainName(mapped) else { throw WritingError(notName: mapped) }
+        self = name
+    }
+
+    private static func mayHave(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: ".-_".utf8.contains(byte)
+        }
+    }
+}
+
+extension DomainName.WritingError {
+    fileprivate init(notName text: String) { self = IPAddress(anySpelling: text).map { .address($0) } ?? .noName }
+}
+
+extension String {
+    fileprivate init(copying bytes: borrowing Span<UInt8>) {
+        self = bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
+    }
 }
 
 /// What a rule's `domain` says: a name itself, or what lies below it.
@@ -59,11 +112,33 @@ public struct DomainPattern: Hashable, Sendable, CustomStringConvertible {
         self.isBelow = isBelow
     }
 
-    /// Reads `example.com` or `*.example.com`.
+    /// Reads `example.com` or `*.example.com`, the name as in ``DomainName/init(written:)``.
+    ///
+    /// - Parameter bytes: UTF-8, without blanks around it.
+    public init(written bytes: borrowing Span<UInt8>) throws(DomainName.WritingError) {
+        let prefix = Self.belowPrefix(bytes)
+        self.init(try DomainName(written: bytes.extracting(prefix...)), isBelow: prefix > 0)
+    }
+
     public init?(_ text: some StringProtocol) {
-        let isBelow = text.hasPrefix("*.")
-        guard let name = DomainName(isBelow ? text.dropFirst(2) : text[...]) else { return nil }
-        self.init(name, isBelow: isBelow)
+        let bytes = Array(text.utf8)
+        do throws(DomainName.WritingError) {
+            try self.init(written: bytes.span)
+        } catch {
+            return nil
+        }
+    }
+
+    /// Octets of `*.` at the front. The dot may be any that IDNA takes for one: whoever types Chinese or Japanese has others
+    /// at hand.
+    private static func belowPrefix(_ bytes: borrowing Span<UInt8>) -> Int {
+        guard bytes.count > 1, bytes[0] == UInt8(ascii: "*") else { return 0 }
+        if bytes[1] == UInt8(ascii: ".") { return 2 }
+        guard bytes.count > 3 else { return 0 }
+        switch (bytes[1], bytes[2], bytes[3]) {
+        case (0xE3, 0x80, 0x82), (0xEF, 0xBC, 0x8E), (0xEF, 0xBD, 0xA1): return 4
+        default: return 0
+        }
     }
 
     public var description: String { isBelow ? "*.\(name)" : name.description }
