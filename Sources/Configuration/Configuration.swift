@@ -88,16 +88,24 @@ public struct Configuration: Sendable, Equatable {
 
     private init() {}
 
+    /// What reads the list files that rules name: the bytes of a file by its path.
+    public typealias FileReader = (_ path: String) throws(UnreadableFile) -> [UInt8]
+
     /// - Parameters:
     ///   - text: the whole file, at most 4 MiB.
-    ///   - file: what error messages call it.
-    /// - Throws: every error in the text, each with its position; one only when the syntax is not TOML.
-    public init(parsing text: String, file: String) throws(ConfigurationErrors) {
+    ///   - file: what error messages call it; paths of list files are relative to its directory.
+    ///   - lists: called once for each list file that the text names. Without it, parsing reads no file, and naming one is an
+    ///     error.
+    /// - Throws: every error in the text and in its list files, each with its position; one only when the syntax is not TOML.
+    public init(
+        parsing text: String, file: String,
+        lists: @escaping FileReader = { _ throws(UnreadableFile) in throw UnreadableFile("no files are read here") }
+    ) throws(ConfigurationErrors) {
         let collector = DiagnosticCollector(source: SourceText(text), file: file)
         let root = try Document.parse(collector)
         self.init()
         positions = SourceMap(file: file)
-        read(root, collector)
+        read(root, ListFiles(besides: file, lists, collector), collector)
         try collector.throwIfAny()
     }
 }
@@ -150,6 +158,8 @@ public struct SourceMap: Sendable {
     var file = "embedded default"
     var listeners: [ListenerPositions] = []
     var rules: [SourcePosition] = []
+    /// List files without entries: where they are named, and by which rule.
+    public internal(set) var emptyLists: [(position: SourcePosition, file: String, rule: Int)] = []
 
     /// The table of a rule, by its index in ``Configuration/rules``.
     public func rule(_ index: Int) -> SourcePosition {

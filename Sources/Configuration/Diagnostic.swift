@@ -38,7 +38,7 @@ public struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// Everything found wrong with a configuration, in the order of the file.
+/// Everything found wrong with a configuration, in the order of the file, and then with its list files.
 public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConvertible {
     /// More than a screenful helps nobody.
     public static let reportLimit = 20
@@ -55,7 +55,7 @@ public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConve
 
     /// One line per finding.
     public var description: String {
-        guard let file = diagnostics.first?.file else { return "" }
+        guard let file = diagnostics.last?.file else { return "" }
         var lines = diagnostics.map(\.description)
         if omitted > 0 { lines.append("\(file): error: \(omitted) more error\(omitted == 1 ? "" : "s")") }
         return lines.joined(separator: "\n")
@@ -70,6 +70,8 @@ final class DiagnosticCollector {
     let source: SourceText
     let file: String
     private var found: [(offset: Int, message: String)] = []
+    /// In files that this one names.
+    private var foundElsewhere: [Diagnostic] = []
     private var uncollected = 0
 
     init(source: SourceText, file: String) {
@@ -81,14 +83,20 @@ final class DiagnosticCollector {
         if found.count < Self.collectLimit { found.append((offset, message)) } else { uncollected += 1 }
     }
 
+    /// About another file, such as a list.
+    func error(_ diagnostic: Diagnostic) {
+        if foundElsewhere.count < ConfigurationErrors.reportLimit { foundElsewhere.append(diagnostic) } else { uncollected += 1 }
+    }
+
     func position(_ offset: Int) -> SourcePosition { source.position(of: offset, in: file) }
 
     func throwIfAny() throws(ConfigurationErrors) {
-        guard !found.isEmpty else { return }
+        guard !found.isEmpty || !foundElsewhere.isEmpty else { return }
         let sorted = found.enumerated().sorted { ($0.element.offset, $0.offset) < ($1.element.offset, $1.offset) }
-        let reported = sorted.prefix(ConfigurationErrors.reportLimit).map {
+        let here = sorted.prefix(ConfigurationErrors.reportLimit).map {
             Diagnostic(position($0.element.offset), $0.element.message)
         }
-        throw ConfigurationErrors(reported, omitted: found.count - reported.count + uncollected)
+        let reported = here + foundElsewhere.prefix(ConfigurationErrors.reportLimit - here.count)
+        throw ConfigurationErrors(reported, omitted: found.count + foundElsewhere.count - reported.count + uncollected)
     }
 }

@@ -1,16 +1,15 @@
 internal import Glibc
 
 extension Configuration {
-    /// Reads a file and nothing else.
+    /// Reads a file and the list files that it names, and nothing else.
     ///
-    /// - Throws: as ``init(parsing:file:)``; for a file that cannot be read, one diagnostic without a position.
+    /// - Throws: as ``init(parsing:file:lists:)``; for a file that cannot be read, one diagnostic without a position.
     public static func load(_ path: String) throws(ConfigurationErrors) -> Configuration {
         let bytes: [UInt8]
-        switch contents(path) {
-        case .success(let read): bytes = read
-        case .failure(let code):
-            let reason = String(cString: strerror(code))
-            throw ConfigurationErrors([Diagnostic(file: path, line: 0, column: 0, message: "cannot be read: \(reason)")])
+        do throws(UnreadableFile) {
+            bytes = try contents(path, atMost: Document.byteLimit)
+        } catch {
+            throw ConfigurationErrors([Diagnostic(file: path, line: 0, column: 0, message: "cannot be read: \(error.reason)")])
         }
         if let offset = firstInvalidUTF8(bytes) {
             let source = SourceText(String(decoding: bytes[..<offset], as: UTF8.self))
@@ -20,37 +19,61 @@ extension Configuration {
                     source.position(of: .max, in: path), "the file is not UTF-8: byte 0x\(byte.count == 1 ? "0" : "")\(byte)")
             ])
         }
-        return try Configuration(parsing: String(decoding: bytes, as: UTF8.self), file: path)
+        return try Configuration(parsing: String(decoding: bytes, as: UTF8.self), file: path, lists: list)
     }
 
-    private enum Contents {
-        case success([UInt8])
-        /// An `errno`.
-        case failure(Int32)
+    /// Bytes of a list file: a million names and some.
+    static let listByteLimit = 64 << 20
+
+    /// The bytes of a list file. Anything else than a regular file is refused before it is opened: a FIFO would have to be
+    /// waited for, and opening a device can do something.
+    private static func list(_ path: String) throws(UnreadableFile) -> [UInt8] {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw UnreadableFile(code: errno) }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: break
+        case S_IFDIR: throw UnreadableFile(code: EISDIR)
+        case S_IFIFO: throw UnreadableFile("it is a FIFO, not a regular file")
+        default: throw UnreadableFile("it is not a regular file")
+        }
+        let bytes = try contents(path, atMost: listByteLimit, expecting: Int(status.st_size))
+        guard bytes.count <= listByteLimit else { throw UnreadableFile("it is larger than \(listByteLimit >> 20) MiB") }
+        return bytes
     }
 
-    /// One byte more than is allowed at most, so that the parser refuses what is too long.
-    private static func contents(_ path: String) -> Contents {
+    /// One byte more than is allowed at most, so that the caller can refuse what is too long.
+    private static func contents(_ path: String, atMost limit: Int, expecting size: Int = 0) throws(UnreadableFile) -> [UInt8] {
         // Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { return .failure(errno) }
+        guard descriptor >= 0 else { throw UnreadableFile(code: errno) }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
-        while bytes.count <= Document.byteLimit {
+        bytes.reserveCapacity(min(size, limit) + 1)
+        while bytes.count <= limit {
             var count = 0
             var code: Int32 = 0
-            let chunk = [UInt8](unsafeUninitializedCapacity: min(65536, Document.byteLimit + 1 - bytes.count)) { buffer, length in
+            let chunk = [UInt8](unsafeUninitializedCapacity: min(65536, limit + 1 - bytes.count)) { buffer, length in
                 count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
                 code = errno
                 length = max(count, 0)
             }
             if count == 0 { break }
             if count < 0, code == EINTR { continue }
-            guard count > 0 else { return .failure(code) }
+            guard count > 0 else { throw UnreadableFile(code: code) }
             bytes += chunk
         }
-        return .success(bytes)
+        return bytes
     }
+}
+
+/// A file that could not be read, and why.
+public struct UnreadableFile: Error, Sendable, Equatable {
+    public var reason: String
+
+    public init(_ reason: String) { self.reason = reason }
+
+    /// - Parameter code: an `errno`.
+    init(code: Int32) { reason = String(cString: strerror(code)) }
 }
 
 /// The offset of the first byte that begins no scalar of well-formed UTF-8.

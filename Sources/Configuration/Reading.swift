@@ -11,7 +11,7 @@ extension Configuration {
         var homes: [String: String] = [:]
         for (name, keys) in [
             ("[log]", logKeys), ("[timeouts]", timeoutKeys), ("[firewall]", firewallKeys), ("[[listener]]", Listener.keys),
-            ("[[upstream]]", ["url", "send_name"]), ("[[rule]]", ["domain", "action"]),
+            ("[[upstream]]", ["url", "send_name"]), ("[[rule]]", ["domain", "domain_file", "destination_file", "action"]),
             ("the top of the file", ["workers", "max_sessions", "relay"]),
         ] where name != home {
             for key in keys { homes[key] = name }
@@ -19,7 +19,7 @@ extension Configuration {
         return homes
     }
 
-    mutating func read(_ root: Node, _ collector: DiagnosticCollector) {
+    mutating func read(_ root: Node, _ lists: ListFiles, _ collector: DiagnosticCollector) {
         let top = Section(
             root, named: "", keys: Self.topKeys, elsewhere: Self.homes(except: "the top of the file"),
             collector)
@@ -44,7 +44,9 @@ extension Configuration {
         var wrong: Set<String> = []
         if let node = top.entries["upstream"] { wrong = readUpstreams(node, homes: Self.homes(except: "[[upstream]]"), collector) }
         // Last: rules name listeners and upstreams.
-        if let node = top.entries["rule"] { readRules(node, except: wrong, homes: Self.homes(except: "[[rule]]"), collector) }
+        if let node = top.entries["rule"] {
+            readRules(node, except: wrong, homes: Self.homes(except: "[[rule]]"), lists, collector)
+        }
     }
 }
 

@@ -2,28 +2,33 @@ internal import Policy
 internal import TransparentSockets
 
 extension Configuration {
-    static let ruleKeys = ["domain", "destination", "port", "client", "listener", "protocol", "action"]
-    static let laterRuleKeys = ["domain_file", "destination_file"]
+    static let ruleKeys = [
+        "domain", "domain_file", "destination", "destination_file", "port", "client", "listener", "protocol", "action",
+    ]
     static let ruleLimit = 65_536
-    /// Domains or networks of one rule.
+    /// Domains or networks of one rule, without those in files: ``ListFiles/entryLimit``.
     static let entryLimit = 262_144
 
-    mutating func readRules(_ node: Node, except wrong: Set<String>, homes: [String: String], _ collector: DiagnosticCollector) {
+    mutating func readRules(
+        _ node: Node, except wrong: Set<String>, homes: [String: String], _ lists: ListFiles, _ collector: DiagnosticCollector
+    ) {
         for node in tables(node, "rule", atMost: Self.ruleLimit, collector) {
-            let section = Section(
-                node, named: "[[rule]]", keys: Self.ruleKeys, later: Self.laterRuleKeys, elsewhere: homes, collector)
+            let section = Section(node, named: "[[rule]]", keys: Self.ruleKeys, elsewhere: homes, collector)
             var rule = Rule(action: .direct)
             if let action = section.required(
                 "action", at: node.keyOffset, { text throws(Refusal) in try action(text, except: wrong) })
             {
                 rule.action = action
             }
-            rule.domains = section.criterion("domain", "a name such as \"example.com\" or \"*.example.com\"") {
-                text throws(Refusal) in
-                let bytes = Array(text.utf8)
-                return try ValueSyntax.domain(bytes.span)
-            }
-            rule.destinations = section.criterion("destination", "a network such as \"203.0.113.0/24\"", ValueSyntax.network)
+            rule.domains = joined(
+                section.criterion("domain", "a name such as \"example.com\" or \"*.example.com\"") { text throws(Refusal) in
+                    let bytes = Array(text.utf8)
+                    return try ValueSyntax.domain(bytes.span)
+                },
+                listed("domain_file", section, lists, lists.domains))
+            rule.destinations = joined(
+                section.criterion("destination", "a network such as \"203.0.113.0/24\"", ValueSyntax.network),
+                listed("destination_file", section, lists, lists.networks))
             rule.clients = section.criterion("client", "a network such as \"10.0.0.0/8\"", ValueSyntax.network)
             rule.listeners = section.criterion("listener", "the name of a listener") { text throws(Refusal) in
                 let names = listeners.map(\.name)
@@ -51,6 +56,29 @@ extension Configuration {
             let names = Upstream.reservedNames + upstreams.map(\.name)
             throw Refusal("there is no upstream \(quoted(text))\(suggestion(for: text, among: names))")
         }
+    }
+
+    /// The entries of all files that a key names; nil: there is no such key.
+    ///
+    /// A file without any is not the key left out: what the criterion asks for must not become everything.
+    private mutating func listed<Value>(
+        _ key: String, _ section: Section, _ lists: ListFiles, _ read: (String) throws(Refusal) -> [Value]
+    ) -> [Value]? {
+        let parts = section.list(key, atMost: ListFiles.fileLimit, of: "the path of a file") { path throws(Refusal) in
+            (file: lists.file(path), entries: try read(path))
+        }
+        section.requireEntries(key, "leave it out if all are meant")
+        for (part, offset) in parts ?? [] where part.entries.isEmpty {
+            positions.emptyLists.append((section.collector.position(offset), part.file, rules.count))
+        }
+        // Most often there is one, whose entries are then shared and not copied.
+        if let parts, parts.count == 1 { return parts[0].value.entries }
+        return parts?.flatMap(\.value.entries)
+    }
+
+    private func joined<Value>(_ written: [Value]?, _ listed: [Value]?) -> [Value]? {
+        guard let written, let listed else { return written ?? listed }
+        return written + listed
     }
 }
 

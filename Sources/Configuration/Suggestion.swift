@@ -28,13 +28,13 @@ func editDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
 private func folded(_ text: String) -> [UInt8] { text.lowercased().utf8.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 } }
 
 /// Text out of the file, fit for one line of a terminal.
-func quoted(_ text: String) -> String {
+func quoted(_ text: String, atMost limit: Int = 64) -> String {
     var result = "\""
-    for scalar in text.unicodeScalars.prefix(64) {
+    for scalar in text.unicodeScalars.prefix(limit) {
         switch scalar.properties.generalCategory {
         case .control, .format, .lineSeparator, .paragraphSeparator: result += "\\u{\(String(scalar.value, radix: 16))}"
         default: result.unicodeScalars.append(scalar)
         }
     }
-    return result + (text.unicodeScalars.count > 64 ? "…\"" : "\"")
+    return result + (text.unicodeScalars.count > limit ? "…\"" : "\"")
 }

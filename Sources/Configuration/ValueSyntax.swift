@@ -106,7 +106,7 @@ enum ValueSyntax {
         do throws(DomainName.WritingError) {
             return try DomainPattern(written: bytes)
         } catch {
-            let text = quoted(bytes.withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) })
+            let text = quoted(String(copying: bytes))
             switch error {
             case .address(let address): throw Refusal("\(text) is the address \(address): it belongs into destination")
             case .noALabels(let reason): throw Refusal("\(text) has no A-labels: \(reason)")

@@ -87,4 +87,54 @@ import Testing
             #expect(lines == ["FILE:15:3: warning: rule 3 never decides: rule 2 (line 11) matches all that it matches"])
         }
     }
+
+    /// Lists stand beside the configuration, and every command reads them.
+    @Test func rulesOfListsAreExplainedAndEmptyOnesWarnedAbout() throws {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("lists-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        func write(_ text: String, _ name: String) throws {
+            try text.write(toFile: "\(directory)/\(name)", atomically: true, encoding: .utf8)
+        }
+        try write("*.blocked.example\nmünchen.example\n", "names")
+        try write("", "none")
+        let path = "\(directory)/c.toml"
+        let text = """
+            [[listener]]
+            local = true
+            [[rule]]
+            domain_file = "names"
+            action = "reject"
+            [[rule]]
+            destination_file = ["none"]
+            action = "reject"
+            [[rule]]
+            domain = "a.example"
+            domain_file = "none"
+            action = "reject"
+            """
+        try write(text, "c.toml")
+        func explained(_ name: String) throws -> String {
+            try explain(configurationAt: path, destination: "192.0.2.1:443", client: nil, name: name, listener: nil)
+                .replacing(directory, with: "D")
+        }
+        #expect(try explained("www.blocked.example") == "rule 1 (D/c.toml:3): rejected")
+        #expect(try explained("MÜNCHEN.example") == "rule 1 (D/c.toml:3): rejected")
+        #expect(try explained("xn--mnchen-3ya.example") == "rule 1 (D/c.toml:3): rejected")
+        #expect(try explained("blocked.example") == "no rule (default): direct to 192.0.2.1:443")
+        #expect(
+            warnings(of: try loadConfiguration(path)).map { $0.replacing(directory, with: "D") } == [
+                "D/c.toml:7:21: warning: D/none has no entries: rule 2 never decides",
+                "D/c.toml:11:15: warning: D/none has no entries",
+            ])
+
+        try write("a..b\n", "names")
+        do throws(Failure) {
+            _ = try loadConfiguration(path)
+            Issue.record("accepted")
+        } catch {
+            #expect(error.code == .configuration)
+            #expect(error.description.replacing(directory, with: "D").hasPrefix("D/names:1:1: error: "))
+        }
+    }
 }

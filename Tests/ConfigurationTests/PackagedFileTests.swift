@@ -21,7 +21,7 @@ let packagedText = text(of: "Packaging/clearway.toml")
         .map { $0.hasPrefix("#") && !$0.hasPrefix("# ") ? $0.dropFirst() : $0 }.joined(separator: "\n")
 
     @Test func itsExamplesAreGood() throws {
-        let configuration = try Configuration(parsing: whole, file: "t.toml")
+        let configuration = try Configuration(parsing: whole, file: "t.toml") { _ in [] }
         #expect(configuration.upstreams.count == 2 && configuration.rules.count == 1)
         var bare = configuration
         (bare.upstreams, bare.rules) = ([], [])

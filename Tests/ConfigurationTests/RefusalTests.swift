@@ -87,12 +87,8 @@ import Testing
             [#"3:7: url: "https" is not yet supported"#]
         ),
         (
-            "[[rule]]\naction = 'direct'\nprotocol = 'udp'\ndomain_file = 'x'\ndestination_file = 'y'",
-            [
-                #"3:12: protocol: "udp" is not yet supported"#,
-                #"4:1: "domain_file" is not yet supported"#,
-                #"5:1: "destination_file" is not yet supported"#,
-            ]
+            "[[rule]]\naction = 'direct'\nprotocol = 'udp'",
+            [#"3:12: protocol: "udp" is not yet supported"#]
         ),
         (
             listener("mode = 'socks'\nprotocols = ['tcp', 'udp']"),

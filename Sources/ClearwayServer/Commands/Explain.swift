@@ -89,7 +89,17 @@ func warnings(of configuration: Configuration) -> [String] {
             + "rule \(by + 1) (line \(configuration.positions.rule(by).line)) matches all that it matches"
     }
     let more = shadowed.count > mostWarnings ? ["\(shadowed.count - mostWarnings) more rules never decide"] : []
-    return shadowed.prefix(mostWarnings) + more + loops(of: configuration)
+    return emptyLists(of: configuration) + shadowed.prefix(mostWarnings) + more + loops(of: configuration)
+}
+
+/// A list without entries is allowed, as lists come from elsewhere, and tells of a download that failed.
+private func emptyLists(of configuration: Configuration) -> [String] {
+    let all = configuration.positions.emptyLists
+    let lines = all.prefix(mostWarnings).map { position, file, rule in
+        "\(position.file):\(position.line):\(position.column): warning: \(file) has no entries"
+            + (configuration.rules[rule].canMatch ? "" : ": rule \(rule + 1) never decides")
+    }
+    return lines + (all.count > mostWarnings ? ["\(all.count - mostWarnings) more lists have no entries"] : [])
 }
 
 /// Lines that people read.
