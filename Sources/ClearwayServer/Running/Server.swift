@@ -95,6 +95,7 @@ final class Server {
         }
         releaseStartupPages()
         announce()
+        releaseFreedMemory()
         AdminLoop(self).run()
         rules.remove()
         logs.logger.notice("stopped", metadata: totals)
@@ -130,6 +131,7 @@ final class Server {
             try takeOver(new)
             warn(of: new)
             logs.logger.notice("reloaded")
+            releaseFreedMemory()
         } catch {
             logs.logger.error("reload refused, the old configuration stays", metadata: ["reason": "\(error)"])
         }

@@ -1,3 +1,4 @@
+internal import CSockets
 internal import Firewall
 internal import Glibc
 
@@ -18,3 +19,6 @@ func releaseStartupPages() {
         _ = madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
     }
 }
+
+/// Gives back what reading a configuration has freed: with lists of 200,000 entries about as much as stays in use.
+func releaseFreedMemory() { _ = cs_malloc_trim() }

@@ -26,9 +26,10 @@ struct DomainIndex: Sendable {
         while size < patterns.count * 2 { size *= 2 }
         table = [UInt32](repeating: 0, count: size)
         mask = size - 1
-        // By entry, its rules chained from the last to the first.
-        var lists: [[UInt32]] = []
-        lists.reserveCapacity(patterns.count)
+        entries.reserveCapacity(patterns.count)
+        text.reserveCapacity(patterns.reduce(0) { $0 + $1.pattern.name.description.utf8.count })
+        var pairs: [(entry: UInt32, rule: UInt32)] = []
+        pairs.reserveCapacity(patterns.count)
         for (pattern, rule) in patterns {
             var name = pattern.name.description
             name.withUTF8 { bytes in
@@ -38,16 +39,18 @@ struct DomainIndex: Sendable {
                         Entry(start: UInt32(text.count), length: UInt8(bytes.count), isBelow: pattern.isBelow, rules: 0..<0))
                     text.append(contentsOf: bytes)
                     table[slot] = UInt32(entries.count)
-                    lists.append([])
                     deepest = max(deepest, bytes.count { $0 == UInt8(ascii: ".") } + 1)
                 }
-                lists[Int(table[slot]) - 1].append(rule)
+                pairs.append((table[slot] - 1, rule))
             }
         }
-        for (index, list) in lists.enumerated() {
-            let start = UInt32(rules.count)
-            rules += Set(list).sorted()
-            entries[index].rules = start..<UInt32(rules.count)
+        pairs.sort { ($0.entry, $0.rule) < ($1.entry, $1.rule) }
+        rules.reserveCapacity(pairs.count)
+        for (position, pair) in pairs.enumerated() {
+            let isFirst = position == 0 || pairs[position - 1].entry != pair.entry
+            if isFirst || pairs[position - 1].rule != pair.rule { rules.append(pair.rule) }
+            let end = UInt32(rules.count)
+            entries[Int(pair.entry)].rules = (isFirst ? end - 1 : entries[Int(pair.entry)].rules.lowerBound)..<end
         }
     }
 
