@@ -42,7 +42,7 @@ extension Configuration {
     }
 
     /// One byte more than is allowed at most, so that the caller can refuse what is too long.
-    private static func contents(_ path: String, atMost limit: Int, expecting size: Int = 0) throws(UnreadableFile) -> [UInt8] {
+    static func contents(_ path: String, atMost limit: Int, expecting size: Int = 0) throws(UnreadableFile) -> [UInt8] {
         // Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw UnreadableFile(code: errno) }

@@ -40,6 +40,8 @@ public struct Upstream: Sendable, Equatable {
         /// nil: none are offered.
         public var user: String?
         public var password: String?
+        /// What an HTTP proxy is told that we are; nil: nothing. No key of clearway.toml.
+        public var agent: String?
     }
 
     /// 1…64 letters, digits, `.`, `_` and `-`; not `direct` or `reject`.
@@ -153,7 +155,7 @@ extension ValueSyntax {
         }
     }
 
-    private static func percentDecoded(_ text: Substring) throws(Refusal) -> String {
+    static func percentDecoded(_ text: Substring) throws(Refusal) -> String {
         var bytes: [UInt8] = []
         var rest = Array(text.utf8)[...]
         while let byte = rest.popFirst() {

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import ClearwayServer
+internal import Glibc
 
 @main
 struct Clearway: ParsableCommand {
@@ -11,7 +12,14 @@ struct Clearway: ParsableCommand {
             with one, also those of the networks behind it. See clearway(8) and clearway.toml(5).
             """,
         version: "clearway \(ClearwayServer.version)",
-        subcommands: [Run.self, Check.self, Rules.self, Explain.self, Doctor.self])
+        subcommands: [Run.self, Check.self, Rules.self, Explain.self, Doctor.self, Transocks.self])
+
+    /// A link's name says which program is meant.
+    static func main() {
+        let name = CommandLine.arguments.first?.split(separator: "/").last
+        if name == "transocks" { Glibc.exit(transocks(Array(CommandLine.arguments.dropFirst()))) }
+        main(nil)
+    }
 }
 
 struct ConfigurationOption: ParsableArguments {

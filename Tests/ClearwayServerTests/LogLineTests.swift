@@ -10,7 +10,7 @@ import TransparentSockets
     private func text(_ format: Configuration.Log.Format, _ message: String, _ fields: [(key: String, value: LogValue)]) -> String {
         var bytes: [UInt8] = []
         var clock = LogClock()
-        line.append(to: &bytes, format, at: &clock, "info", message, fields)
+        line.append(to: &bytes, format, at: &clock, .info, message, fields)
         let text = String(decoding: bytes, as: UTF8.self)
         // The time is the one thing that differs between runs.
         return text.replacing(/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z/, with: "TIME")

@@ -6,7 +6,7 @@ internal import TransparentSockets
 
 /// What one worker tells the log: its finished sessions and its events. Lines gather in a buffer of the worker's own and
 /// go to the sink once per turn.
-final class AccessLog: SessionObserver, @unchecked Sendable {
+class AccessLog: SessionObserver, @unchecked Sendable {
     private let sink: LogSink
     private let line: LogLine
     private let drainedWorkers: DrainSignal
@@ -43,7 +43,7 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
         Configuration.Log.Format.allCases[Int(settings.load(ordering: .relaxed) & 0xFF)]
     }
 
-    private func isLogged(_ level: Configuration.Log.Level) -> Bool {
+    func isLogged(_ level: Configuration.Log.Level) -> Bool {
         let threshold = Int(settings.load(ordering: .relaxed) >> 8 & 0xFF)
         return Configuration.Log.Level.allCases.firstIndex(of: level)! <= threshold
     }
@@ -70,34 +70,35 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
         }
         fields.append(("up", .count(record.up)))
         fields.append(("upstream", .text(record.upstream ?? (record.ending == .proxyRejected ? "reject" : "direct"))))
-        line.append(to: &buffer, format, at: &clock, "info", "session", fields)
-        lines += 1
+        write(.info, "session", fields)
     }
+
+    func sessionOpened(_ number: UInt64, _ client: ClientAddress, _ destination: OriginalDestination) {}
 
     func event(_ event: WorkerEvent) {
         switch event {
         case .acceptPaused(let listener, let reason):
-            log(.error, "error", "accepting paused", [("listener", .text(listener)), ("reason", .text(reason))])
+            log(.error, "accepting paused", [("listener", .text(listener)), ("reason", .text(reason))])
         case .sessionLimit(let listener, let limit):
             log(
-                .warning, "warning", "accepting paused: max_sessions are open",
+                .warning, "accepting paused: max_sessions are open",
                 [("limit", .count(UInt64(limit))), ("listener", .text(listener))])
         case .acceptResumed(let listener):
-            log(.notice, "notice", "accepting resumed", [("listener", .text(listener))])
+            log(.notice, "accepting resumed", [("listener", .text(listener))])
         case .memberEjected(let upstream, let member, let nanoseconds, let reason):
             log(
-                .warning, "warning", "upstream member left out",
+                .warning, "upstream member left out",
                 [
                     ("duration", .duration(nanoseconds)), ("member", .text(member)), ("reason", .text(reason)),
                     ("upstream", .text(upstream)),
                 ], kind: member)
         case .memberRestored(let upstream, let member):
             log(
-                .notice, "notice", "upstream member works again", [("member", .text(member)), ("upstream", .text(upstream))],
+                .notice, "upstream member works again", [("member", .text(member)), ("upstream", .text(upstream))],
                 kind: member)
         case .sessionFailed(let listener, let ending, let reason):
             log(
-                .warning, "warning", "session failed",
+                .warning, "session failed",
                 [("ending", .text(ending.rawValue)), ("listener", .text(listener)), ("reason", .text(reason))],
                 kind: ending.rawValue)
         }
@@ -112,9 +113,20 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
 
     func drained() { drainedWorkers.add() }
 
-    private func log(
-        _ level: Configuration.Log.Level, _ name: StaticString, _ message: String, _ fields: [(key: String, value: LogValue)],
-        kind: String = ""
+    /// One line, if the level is logged.
+    ///
+    /// - Parameter fields: sorted by key.
+    func write(_ level: Configuration.Log.Level, _ message: String, _ fields: [(key: String, value: LogValue)]) {
+        guard isLogged(level) else { return }
+        line.append(to: &buffer, format, at: &clock, level, message, fields)
+        lines += 1
+    }
+
+    /// One line, unless an equal one was logged within a second.
+    ///
+    /// - Parameter kind: what makes it unequal, beside the message.
+    func log(
+        _ level: Configuration.Log.Level, _ message: String, _ fields: [(key: String, value: LogValue)], kind: String = ""
     ) {
         guard isLogged(level) else { return }
         let now = cs_monotonic_nanoseconds()
@@ -126,8 +138,7 @@ final class AccessLog: SessionObserver, @unchecked Sendable {
         let suppressed = recent[key]?.suppressed ?? 0
         recent[key] = Repetition(loggedAt: now, suppressed: 0)
         let all = suppressed == 0 ? fields : fields + [("repeated", .count(suppressed))]
-        line.append(to: &buffer, format, at: &clock, name, message, all)
-        lines += 1
+        write(level, message, all)
     }
 }
 

@@ -22,12 +22,15 @@ enum LogValue {
 struct LogLine {
     let host: String
     let topic: String
+    /// Its readers know no level "notice": such records are "info".
+    var lacksNotice = false
 
     /// - Parameter fields: sorted by key.
     func append(
-        to bytes: inout [UInt8], _ format: Configuration.Log.Format, at time: inout LogClock, _ level: StaticString,
+        to bytes: inout [UInt8], _ format: Configuration.Log.Format, at time: inout LogClock, _ level: Configuration.Log.Level,
         _ message: String, _ fields: [(key: String, value: LogValue)]
     ) {
+        let level = name(of: level)
         switch format {
         case .plain:
             time.append(to: &bytes)
@@ -72,6 +75,17 @@ struct LogLine {
             bytes.append("}")
         }
         bytes.append(UInt8(ascii: "\n"))
+    }
+
+    private func name(of level: Configuration.Log.Level) -> StaticString {
+        switch level {
+        case .critical: "critical"
+        case .error: "error"
+        case .warning: "warning"
+        case .notice: lacksNotice ? "info" : "notice"
+        case .info: "info"
+        case .debug: "debug"
+        }
     }
 
     private func append(_ field: (key: String, value: LogValue), to bytes: inout [UInt8]) {
@@ -155,6 +169,10 @@ extension [UInt8] {
                 case UInt8(ascii: "\n"): append("\\n" as StaticString)
                 case UInt8(ascii: "\r"): append("\\r" as StaticString)
                 case UInt8(ascii: "\t"): append("\\t" as StaticString)
+                case 0x07 where escaping == .go: append("\\a" as StaticString)
+                case 0x08 where escaping == .go: append("\\b" as StaticString)
+                case 0x0B where escaping == .go: append("\\v" as StaticString)
+                case 0x0C where escaping == .go: append("\\f" as StaticString)
                 case 0..<0x20, 0x7F:
                     append(escaping == .json ? "\\u00" as StaticString : "\\x" as StaticString)
                     append(hexadecimal: byte >> 4)

@@ -78,6 +78,18 @@ struct LogFile: ~Copyable {
         if descriptor > 2 { _ = cs_close(descriptor) }
         descriptor = opened
         isRegular = Self.isRegular(opened)
+        if isRegular { finishLine(path) }
+    }
+
+    /// A line that a crash or a full disk has left unfinished must not swallow the first new one.
+    private func finishLine(_ path: String) {
+        let reader = cs_open(path, O_RDONLY, 0)
+        guard reader >= 0 else { return }
+        defer { _ = cs_close(reader) }
+        var last: UInt8 = 0
+        var newline = UInt8(ascii: "\n")
+        guard lseek(reader, -1, SEEK_END) >= 0, cs_read(reader, &last, 1) == 1, last != newline else { return }
+        _ = cs_write(descriptor, &newline, 1)
     }
 
     private static func isRegular(_ descriptor: Int32) -> Bool {

@@ -13,14 +13,14 @@ final class Logs {
     private var clock = LogClock()
     private var format: Configuration.Log.Format
 
-    init(_ log: Configuration.Log) throws(Failure) {
+    init(_ log: Configuration.Log, _ line: LogLine) throws(Failure) {
         sink = try LogSink()
         file = try LogFile(path: log.file)
-        line = LogLine(host: hostName(), topic: "clearway")
+        self.line = line
         format = log.format
         let handler = ServerLogHandler(log, sink, line)
         self.handler = handler
-        logger = Logger(label: "clearway") { _ in handler }
+        logger = Logger(label: line.topic) { _ in handler }
     }
 
     func configure(_ log: Configuration.Log, _ newFile: consuming LogFile?) {
@@ -42,7 +42,7 @@ final class Logs {
         var (records, dropped) = sink.take()
         if dropped > 0 {
             line.append(
-                to: &records, format, at: &clock, "error", "log records dropped: the log is written too slowly",
+                to: &records, format, at: &clock, .error, "log records dropped: the log is written too slowly",
                 [("dropped", .count(dropped))])
         }
         if !records.isEmpty { file.add(records) }
@@ -67,7 +67,7 @@ final class Logs {
     }
 }
 
-private func hostName() -> String {
+func hostName() -> String {
     var name = [CChar](repeating: 0, count: 256)
     guard gethostname(&name, name.count - 1) == 0 else { return "localhost" }
     return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)

@@ -36,7 +36,7 @@ final class ServerLogHandler: LogHandler, Sendable {
         var bytes: [UInt8] = []
         var clock = LogClock()
         let format = settings.withLock { $0.format }
-        line.append(to: &bytes, format, at: &clock, event.level.name, event.message.description, fields)
+        line.append(to: &bytes, format, at: &clock, event.level.configured, event.message.description, fields)
         sink.append(bytes)
     }
 }
@@ -66,14 +66,14 @@ extension Configuration.Log.Level {
 }
 
 extension Logger.Level {
-    var name: StaticString {
+    var configured: Configuration.Log.Level {
         switch self {
-        case .trace, .debug: "debug"
-        case .info: "info"
-        case .notice: "notice"
-        case .warning: "warning"
-        case .error: "error"
-        case .critical: "critical"
+        case .trace, .debug: .debug
+        case .info: .info
+        case .notice: .notice
+        case .warning: .warning
+        case .error: .error
+        case .critical: .critical
         }
     }
 }

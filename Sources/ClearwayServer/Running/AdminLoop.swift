@@ -42,11 +42,15 @@ struct AdminLoop: ~Copyable {
                 while let number = server.signals.next() { handle(number) }
             }
             if let retry = server.rules.retryAt, cs_monotonic_nanoseconds() >= retry { server.rules.restore(server.logs.logger) }
-            if let end = drainEnd, cs_monotonic_nanoseconds() >= end { cut() }
+            if let end = drainEnd, cs_monotonic_nanoseconds() >= end {
+                if !isCut { server.program.cuts(server.logs.logger) }
+                cut()
+            }
         }
     }
 
     private mutating func handle(_ signal: Int32) {
+        if signal != SIGUSR1 { server.program.received(signal, server.logs.logger) }
         switch signal {
         case SIGHUP: if drainEnd == nil { server.reload() }
         case SIGUSR1: server.logs.reopen()

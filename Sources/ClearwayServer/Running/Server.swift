@@ -11,8 +11,8 @@ internal import TransparentSockets
 
 /// Intercepts and carries connections until a signal ends it. The calling thread becomes the admin thread.
 public func serve(configurationAt path: String?) throws(Failure) {
-    let configuration = try loadConfiguration(path)
-    let server = try Server(configuration, path)
+    let program = ClearwayProgram(path: path)
+    let server = try Server(try program.configuration(), as: program)
     try server.run()
 }
 
@@ -21,7 +21,7 @@ public func serve(configurationAt path: String?) throws(Failure) {
 /// Everything here happens on the admin thread.
 final class Server {
     private(set) var configuration: Configuration
-    private let path: String?
+    let program: any ServerProgram
     let logs: Logs
     let signals: Signals
     private let manager = ServiceManager()
@@ -35,12 +35,12 @@ final class Server {
     let drainSignal: DrainSignal
 
     /// Takes what can be refused: log file, permission, descriptors, addresses. Nothing is visible to anybody yet.
-    init(_ configuration: Configuration, _ path: String?) throws(Failure) {
+    init(_ configuration: Configuration, as program: any ServerProgram) throws(Failure) {
         self.configuration = configuration
-        self.path = path
+        self.program = program
         signals = try Signals()
         drainSignal = try DrainSignal()
-        logs = try Logs(configuration.log)
+        logs = try Logs(configuration.log, program.line)
         ipv6 = hasIPv6()
         let count = configuration.workerCount
         let plan = ListenerPlan(configuration, ipv6: ipv6)
@@ -67,7 +67,7 @@ final class Server {
         var observers: [AccessLog] = []
         do throws(SocketError) {
             for index in 0..<count {
-                let observer = AccessLog(configuration.log, logs.sink, logs.line, drainSignal)
+                let observer = program.accessLog(configuration.log, logs.sink, logs.line, drainSignal)
                 let worker = try Worker(settings, shared, observer: observer)
                 worker.configure(settings, adding: bound[index], keeping: [:], allAddresses: plan.addresses)
                 workers.append(worker)
@@ -118,6 +118,7 @@ final class Server {
                 "descriptors": .stringConvertible(limits.descriptors), "mark": "0x\(String(rules.mark, radix: 16))",
                 "version": "\(version)",
             ])
+        program.serves(logs.logger)
         manager.ready("carrying traffic")
     }
 
@@ -127,10 +128,11 @@ final class Server {
     func reload() {
         manager.reloading()
         do throws(Failure) {
-            let new = try loadConfiguration(path)
+            let new = try program.configuration()
             try takeOver(new)
             warn(of: new)
             logs.logger.notice("reloaded")
+            program.serves(logs.logger)
             releaseFreedMemory()
         } catch {
             logs.logger.error("reload refused, the old configuration stays", metadata: ["reason": "\(error)"])

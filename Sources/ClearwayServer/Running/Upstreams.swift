@@ -90,6 +90,7 @@ extension UpstreamSettings.Member {
         let credentials = member.user.map { ProxyCredentials(user: $0, password: member.password ?? "") }
         self.init(
             kind: kind, host: host, port: member.port, credentials: credentials,
-            sendsName: sendsName && member.scheme != .socks5, label: member.description)
+            sendsName: sendsName && member.scheme != .socks5, label: member.description,
+            agent: member.agent)
     }
 }

@@ -47,6 +47,7 @@ extension Session {
     /// How a failed connect ends the session; what only an operator can mend is reported as well.
     func failure(_ error: SocketError) -> Ending {
         let isConnect = error.call.hasPrefix("connect")
+        cause = .call(error)
         switch error.errno {
         case .connectionRefused: return .upstreamRefused
         case .connectionReset, .brokenPipe: return .upstreamReset
@@ -55,12 +56,12 @@ extension Session {
         case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable,
             .resourceTemporarilyUnavailable:
             worker.sockets.empty()
-            return report(.proxyLimit, "\(error)")
+            return report(.proxyLimit, "\(error)", cause)
         // ICMP answers that firewalls and routers send in place of the plain ones.
         case .permissionDenied where isConnect, .protocolError where isConnect, .protocolNotAvailable where isConnect,
             .notSupportedOnSocket where isConnect:
             return .upstreamUnreachable
-        default: return report(.proxyError, "\(error)")
+        default: return report(.proxyError, "\(error)", cause)
         }
     }
 }

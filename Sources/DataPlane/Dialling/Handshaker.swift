@@ -14,7 +14,7 @@ extension Session {
     func shakeHands(
         with member: UpstreamSettings.Member, _ target: ProxyTarget, after header: [UInt8], until deadline: UInt64
     ) async -> Passage {
-        guard var handshake = ProxyHandshake(member.kind, target, member.credentials) else {
+        guard var handshake = ProxyHandshake(member.kind, target, member.credentials, agent: member.agent) else {
             return .unfit(report(.upstreamRejected, "\(member.label) cannot be asked for \(target.host)"))
         }
         if let failed = send(header + handshake.opening) { return .failed(failed) }
@@ -25,7 +25,7 @@ extension Session {
             case .send(let bytes):
                 if let failed = send(bytes) { return .failed(failed) }
             case .done: return .passed
-            case .ended: return .failed(report(.upstreamProtocol, "\(member.label): it ended in its handshake"))
+            case .ended: return .failed(report(.upstreamProtocol, "\(member.label): it ended in its handshake", .ended))
             case .refused(let why): return passage(why, member.label)
             case .invalid(let why): return .failed(report(.upstreamProtocol, "\(member.label): \(why)"))
             case .broken(let ending): return .failed(ending)
@@ -78,12 +78,13 @@ extension Session {
     }
 
     private func passage(_ refusal: ProxyRefusal, _ member: String) -> Passage {
+        cause = .refusal(refusal)
         switch refusal.cause {
         case .refused: return .over(.upstreamRefused)
         case .unreachable: return .over(.upstreamUnreachable)
         case .timedOut: return .over(.upstreamTimeout)
         case .forbidden, .unsupported, .failed:
-            let ending = report(.upstreamRejected, "\(member): \(refusal)")
+            let ending = report(.upstreamRejected, "\(member): \(refusal)", cause)
             if refusal.isOfAll { return .failed(ending) }
             return refusal.cause == .failed ? .refused(ending) : .over(ending)
         }

@@ -3,6 +3,9 @@
 struct SlotID: Equatable {
     var index: UInt32
     var generation: UInt32
+
+    /// Of one loop's sessions, each has another one.
+    var number: UInt64 { UInt64(generation) << 32 | UInt64(index) }
 }
 
 /// The sessions of one loop, found by number in constant time, and the links by which timers thread them.

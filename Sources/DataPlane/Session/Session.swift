@@ -30,6 +30,8 @@ final class Session {
     var members: [UpstreamMember] = []
     private let startedAt: UInt64
     private var id = SlotID(index: 0, generation: 0)
+    /// Why the upstream was not reached; of several attempts, the last one.
+    var cause: FailureCause?
 
     /// `sniffing`, `dialling`, `racing` and `handshaking` are waits of `run`'s: for the client's bytes, the upstream's answer, the
     /// first answer of several addresses, the upstream's bytes.
@@ -79,7 +81,7 @@ final class Session {
             guard let found = try socket?.originalDestination() else { return .proxyError }
             destination = found
         } catch {
-            return report(.proxyNoDestination, "\(error)")
+            return report(.proxyNoDestination, "\(error)", .call(error))
         }
         self.destination = destination
         guard !worker.isOurselves(destination) else {
@@ -111,6 +113,8 @@ final class Session {
             client: clientSocket, upstream: upstreamSocket, clientReady: clientEvents, upstreamReady: upstreamEvents,
             worker.settings.relay, now: worker.loop.now)
         phase = .relaying
+        cause = nil
+        if let destination { worker.observer.sessionOpened(id.number, client, destination) }
         setRelayDeadline()
         let isBroken = clientEvents & cs_epoll_err != 0
         let step = relay!.step(worker.resources, now: worker.loop.now, broken: isBroken ? .client : nil)
@@ -138,10 +142,10 @@ final class Session {
         worker.loop.remove(id)
         worker.sessionEnded(
             SessionRecord(
-                listener: settings.name, client: client, destination: destination, name: name?.description,
+                number: id.number, listener: settings.name, client: client, destination: destination, name: name?.description,
                 upstream: upstreamName, member: memberName, rule: decision.rule,
                 local: relay == nil ? nil : local, up: relay?.up.moved ?? 0,
-                down: relay?.down.moved ?? 0, duration: worker.loop.now - startedAt, ending: ending))
+                down: relay?.down.moved ?? 0, duration: worker.loop.now - startedAt, ending: ending, cause: cause))
     }
 
     /// A plain socket after a short session: nothing of it is left in the socket.
@@ -151,7 +155,8 @@ final class Session {
     }
 
     /// Tells an operator why a session ended.
-    func report(_ ending: Ending, _ reason: String) -> Ending {
+    func report(_ ending: Ending, _ reason: String, _ cause: FailureCause? = nil) -> Ending {
+        self.cause = cause ?? .other(reason)
         worker.observer.event(.sessionFailed(listener: settings.name, ending: ending, reason: reason))
         return ending
     }

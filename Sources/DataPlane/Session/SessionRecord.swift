@@ -1,7 +1,10 @@
+public import Protocols
 public import TransparentSockets
 
 /// What there is to say of a finished session.
 public struct SessionRecord: Sendable {
+    /// Tells it from every other session of its worker.
+    public var number: UInt64
     public var listener: String
     public var client: ClientAddress
     /// The original one; nil when the kernel did not know it.
@@ -23,6 +26,20 @@ public struct SessionRecord: Sendable {
     /// Nanoseconds from accept to ending.
     public var duration: UInt64
     public var ending: Ending
+    /// Why the upstream was not reached, as far as somebody said so.
+    public var cause: FailureCause?
+}
+
+/// Why a session failed, as whoever said so put it.
+public indirect enum FailureCause: Sendable {
+    /// The kernel.
+    case call(SocketError)
+    /// The proxy.
+    case refusal(ProxyRefusal)
+    /// The proxy, by closing the connection in its handshake.
+    case ended
+    /// We, in words for an operator.
+    case other(String)
 }
 
 /// Something that an operator should know, of no single session.
@@ -43,10 +60,16 @@ public enum WorkerEvent: Sendable, Equatable {
 
 /// Who listens to a worker. Called on the worker's thread, which must not be made to wait.
 public protocol SessionObserver: AnyObject, Sendable {
+    /// Its upstream is reached, and bytes move from now on. ``sessionEnded(_:)`` follows, with the same number.
+    func sessionOpened(_ number: UInt64, _ client: ClientAddress, _ destination: OriginalDestination)
     func sessionEnded(_ record: SessionRecord)
     func event(_ event: WorkerEvent)
     /// After the events of each turn: the time to hand over what was gathered.
     func turnEnded()
     /// A draining worker has no session left.
     func drained()
+}
+
+extension SessionObserver {
+    public func sessionOpened(_ number: UInt64, _ client: ClientAddress, _ destination: OriginalDestination) {}
 }

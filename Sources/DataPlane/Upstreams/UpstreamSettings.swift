@@ -30,9 +30,12 @@ public struct UpstreamSettings: Sendable, Equatable {
         public var sendsName: Bool
         /// What logs call it, and what tells it from others on any machine: `SCHEME://HOST:PORT`.
         public var label: String
+        /// What an HTTP proxy is told that we are; nil: nothing.
+        public var agent: String?
 
         public init(
-            kind: ProxyHandshake.Kind, host: Host, port: UInt16, credentials: ProxyCredentials?, sendsName: Bool, label: String
+            kind: ProxyHandshake.Kind, host: Host, port: UInt16, credentials: ProxyCredentials?, sendsName: Bool, label: String,
+            agent: String? = nil
         ) {
             self.kind = kind
             self.host = host
@@ -40,6 +43,7 @@ public struct UpstreamSettings: Sendable, Equatable {
             self.credentials = credentials
             self.sendsName = sendsName
             self.label = label
+            self.agent = agent
         }
     }
 

@@ -5,7 +5,10 @@ public enum ConnectClient {
     /// Bytes of a proxy's answer that are read, status line and fields together.
     public static let longestAnswer = 16_384
 
-    public static func request(_ target: ProxyTarget, _ credentials: ProxyCredentials? = nil) -> [UInt8] {
+    /// - Parameter agent: what the request says we are; nil: nothing.
+    public static func request(
+        _ target: ProxyTarget, _ credentials: ProxyCredentials? = nil, agent: String? = nil
+    ) -> [UInt8] {
         let host =
             switch target.host {
             case .address(.v4(let v4)): v4.description
@@ -13,7 +16,8 @@ public enum ConnectClient {
             case .name(let name): name
             }
         let authority = "\(host):\(target.port)"
-        return Array("CONNECT \(authority) HTTP/1.1\r\nHost: \(authority)\r\n\(authorization(credentials))\r\n".utf8)
+        let agent = agent.map { "User-Agent: \($0)\r\n" } ?? ""
+        return Array("CONNECT \(authority) HTTP/1.1\r\nHost: \(authority)\r\n\(agent)\(authorization(credentials))\r\n".utf8)
     }
 
     /// Asks the proxy about itself (RFC 9110 §9.3.7).

@@ -11,9 +11,11 @@ public struct ProxyHandshake: Sendable {
     private let request: [UInt8]
     private var state: State
 
-    /// - Parameter credentials: for SOCKS4a only the user name counts.
+    /// - Parameters:
+    ///   - credentials: for SOCKS4a only the user name counts.
+    ///   - agent: what HTTP's request says we are.
     /// - Returns: nil when this kind of proxy cannot be asked for that target: SOCKS4a knows no IPv6 address.
-    public init?(_ kind: Kind, _ target: ProxyTarget, _ credentials: ProxyCredentials?) {
+    public init?(_ kind: Kind, _ target: ProxyTarget, _ credentials: ProxyCredentials?, agent: String? = nil) {
         self.kind = kind
         self.credentials = credentials
         switch kind {
@@ -28,7 +30,7 @@ public struct ProxyHandshake: Sendable {
             opening = request
             state = .answer
         case .http:
-            request = ConnectClient.request(target, credentials)
+            request = ConnectClient.request(target, credentials, agent: agent)
             opening = request
             state = .answer
         }

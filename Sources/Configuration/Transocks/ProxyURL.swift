@@ -1,0 +1,70 @@
+internal import Policy
+internal import TransparentSockets
+
+extension Upstream.Member {
+    /// The bytes that Go's HTTP library, and so transocks, says it is.
+    private static let agent = "Go-http-client/1.1"
+
+    /// Reads transocks' `proxy_url`: `socks5://` or `http://`, with a port; what follows the port does not count.
+    ///
+    /// Never quotes the URL: it may hold a password, and the message goes to a log.
+    public init(transocks text: String) throws(TransocksError) {
+        let mark = text.firstRange(of: "://")
+        let word = (mark.map { text[..<$0.lowerBound] } ?? text.prefix { $0 != ":" }).lowercased()
+        let isScheme = text.contains(":") && word.first?.isLetter == true
+        guard isScheme, let mark, let scheme = ["socks5": Upstream.Scheme.socks5, "http": .http][word] else {
+            // A host without a scheme is none, even one that looks like it.
+            throw TransocksError("proxy: unknown scheme: \(isScheme ? word : "")")
+        }
+        var rest = text[mark.upperBound...].prefix { !"/?#".contains($0) }
+        var user: String?
+        var password: String?
+        if let at = rest.lastIndex(of: "@") {
+            do throws(Refusal) {
+                let parts = rest[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+                user = try ValueSyntax.percentDecoded(parts[0])
+                password = parts.count > 1 ? try ValueSyntax.percentDecoded(parts[1]) : ""
+            } catch {
+                throw TransocksError("proxy_url: \(error.message)")
+            }
+            rest = rest[rest.index(after: at)...]
+        }
+        if scheme == .socks5, let user, let password {
+            // A server that asks for no password never sees them: an empty one is no mistake yet.
+            guard user.utf8.count <= 255, password.utf8.count <= 255 else {
+                throw TransocksError("proxy_url: invalid username/password: at most 255 bytes each")
+            }
+        }
+        let (host, port) = try Self.endpoint(rest)
+        self.init(
+            scheme: scheme, host: host, port: port, user: user, password: password, agent: scheme == .http ? Self.agent : nil)
+    }
+
+    private static func endpoint(_ text: Substring) throws(TransocksError) -> (host: Host, port: UInt16) {
+        let digits: Substring?
+        let name: Substring
+        if text.hasPrefix("["), let bracket = text.lastIndex(of: "]") {
+            name = text[text.index(after: text.startIndex)..<bracket]
+            let behind = text[text.index(after: bracket)...]
+            digits = behind.hasPrefix(":") ? behind.dropFirst() : nil
+        } else {
+            let colon = text.lastIndex(of: ":")
+            name = colon.map { text[..<$0] } ?? text
+            digits = colon.map { text[text.index(after: $0)...] }
+        }
+        guard let digits, !digits.isEmpty else { throw TransocksError("proxy_url: address \(text): missing port in address") }
+        guard digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }), let port = UInt16(digits), port != 0 else {
+            throw TransocksError("proxy_url: invalid port \"\(digits)\"")
+        }
+        if let address = IPAddress(String(name))?.unmapped {
+            guard !address.isUnspecified, !address.isMulticast, !(address.isIPv6 && address.isLinkLocal) else {
+                throw TransocksError("proxy_url: \(address) cannot be a proxy's address")
+            }
+            return (.address(address), port)
+        }
+        guard !text.hasPrefix("["), let name = DomainName(name) else {
+            throw TransocksError("proxy_url: \"\(name)\" is no host")
+        }
+        return (.name(name), port)
+    }
+}
