@@ -72,7 +72,11 @@ let package = Package(
             name: "DataPlaneTests", dependencies: ["TestSupport", "DataPlane", "TransparentSockets", "CSockets"],
             swiftSettings: strict),
         .testTarget(
-            name: "ClearwayServerTests", dependencies: ["ClearwayServer", "Configuration", "TransparentSockets"],
+            name: "ClearwayServerTests",
+            dependencies: [
+                "ClearwayServer", "Configuration", "DataPlane", "Protocols", "TransparentSockets",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: strict),
         .testTarget(
             name: "TransparentSocketsTests",

@@ -11,19 +11,13 @@ extension SessionRecord {
         // The upstream bears its URL as a name.
         let parts = (upstream ?? "").split(separator: "://", maxSplits: 1).map(String.init)
         guard parts.count == 2 else { return goText(cause, "") ?? ending.rawValue }
-        let text =
-            goText(cause, parts[1])
-            ?? {
-                switch ending {
-                case .upstreamTimeout: "i/o timeout"
-                case .clientGone: "the client left"
-                case .proxyDrain: "shutting down"
-                default: ending.rawValue
-                }
-            }()
-        let arrow = "\(parts[1])->\(destination.map(\.description) ?? "")"
-        if parts[0] == "socks5" { return "socks connect tcp \(arrow): \(text)" }
-        return ending == .upstreamTimeout && cause == nil ? "reset proxy connection: \(text)" : text
+        let text = goText(cause, parts[1]) ?? goText(ending)
+        if parts[0] == "socks5" { return "socks connect tcp \(parts[1])->\(destination.map(\.description) ?? ""): \(text)" }
+        switch cause {
+        case .refusal: return text
+        case .call(let error) where error.call.hasPrefix("connect"): return text
+        default: return "reset proxy connection: \(text)"
+        }
     }
 
     /// The field `error` of a session that did not end in order.
@@ -37,6 +31,15 @@ extension SessionRecord {
         case .proxyDrain: "timeout waiting for shutdown"
         default: ending.rawValue
         }
+    }
+}
+
+private func goText(_ ending: Ending) -> String {
+    switch ending {
+    case .upstreamTimeout: "i/o timeout"
+    case .clientGone: "the client left"
+    case .proxyDrain: "shutting down"
+    default: ending.rawValue
     }
 }
 
