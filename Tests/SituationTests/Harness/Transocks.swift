@@ -120,7 +120,7 @@ extension Stage {
                     type nat hook output priority -100
                     ip daddr 127.0.0.0/8 return
                     ip6 daddr ::1 return
-                    \(sparesProxy ? "tcp dport \(TransocksConfiguration.proxyPort) return" : "")
+                    \(sparesProxy ? "tcp dport \(TransocksConfiguration.proxyPort)-\(TransocksConfiguration.proxyPort + 1) return" : "")
                     meta l4proto tcp redirect to :1081
                 }
             }
