@@ -83,6 +83,7 @@ install:
 	install -D -m 644 docs/clearway.toml.5 $(mandir)/man5/clearway.toml.5
 	install -D -m 644 Packaging/clearway.toml $(docdir)/clearway.toml
 	install -D -m 644 docs/gateways.md $(docdir)/gateways.md
+	install -D -m 644 docs/transocks.md $(docdir)/transocks.md
 	mkdir -p $(confdir) $(bashdir) $(zshdir) $(fishdir) $(unitdir)
 	$(BINARY) --generate-completion-script bash >$(bashdir)/clearway
 	$(BINARY) --generate-completion-script zsh >$(zshdir)/_clearway

@@ -54,6 +54,13 @@ import TransparentSockets
                 + "\"reason\":\"a\\\"b\\\\c\\nd\\u0000e\\u001bf\\u007fé\"}\n")
     }
 
+    /// Go has short escapes of its own, which JSON does not know.
+    @Test func bellsAndFormFeeds() {
+        let hostile: [(key: String, value: LogValue)] = [("reason", .text("\u{7}\u{8}\u{B}\u{C}"))]
+        #expect(text(.logfmt, "m", hostile).hasSuffix(#"message="m" reason="\a\b\v\f""# + "\n"))
+        #expect(text(.json, "m", hostile).hasSuffix(#""reason":"\u0007\u0008\u000b\u000c"}"# + "\n"))
+    }
+
     @Test(arguments: [
         (UInt64(0), "0"), (999, "0"), (1_000, "0.000001"), (12_000_000, "0.012"), (61_000_000_000, "61"),
         (3_600_500_000_000, "3600.5"),

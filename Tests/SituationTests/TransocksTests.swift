@@ -159,6 +159,18 @@ extension Situations {
             }
         }
 
+        /// The record of old for a connection that nobody redirected, or whose conntrack entry is gone.
+        @Test func withoutARuleThereIsNoDestination() throws {
+            try play(Variant(mode: .redirect), start: false) { stage in
+                let transocks = try stage.startTransocks()
+                let answer = try stage.client.perform("attempt", ["host": Family.v4.routerTowardsClient, "port": 1081])
+                #expect(answer.strings("outcomes") == ["ECONNRESET"])
+                let failed = try transocks.waitForRecords("GetOriginalDST failed")[0]
+                #expect(failed.string("error") == "getsockopt: no such file or directory")
+                #expect(failed.string("severity") == "error" && failed.string("type") == "access")
+            }
+        }
+
         /// A name, asked for now and then, and not for every connection.
         @Test func theProxyMayHaveAName() throws {
             try play(Variant(mode: .redirect), start: false) { stage in

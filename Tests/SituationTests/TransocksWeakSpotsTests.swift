@@ -9,6 +9,8 @@ extension Situations {
         private static let connect =
             "CONNECT 198.51.100.2:7777 HTTP/1.1\r\nHost: 198.51.100.2:7777\r\nUser-Agent: Go-http-client/1.1\r\n\r\n"
 
+        private static let withoutCapabilities = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+
         /// Once out of descriptors, transocks never accepted again.
         @Test func itSurvivesRunningOutOfDescriptors() throws {
             try playTransocks(wrapper: ["prlimit", "--nofile=64:64"]) { stage, transocks in
@@ -76,17 +78,30 @@ extension Situations {
         }
 
         /// The rule that everybody forgets once: that the connections to the proxy are not to be redirected.
-        @Test func itsOwnConnectionThatComesBackEndsThere() throws {
+        @Test(arguments: [[], Self.withoutCapabilities])
+        func itsOwnConnectionThatComesBackEndsThere(wrapper: [String]) throws {
             try play(Variant(mode: .redirect), start: false) { stage in
                 try stage.redirectToTransocks(sparesProxy: false)
                 try stage.startMicrosocks()
-                let transocks = try stage.startTransocks()
+                let transocks = try stage.startTransocks(wrapper: wrapper)
                 let answer = try stage.client.perform("attempt", ["host": Family.v4.server, "port": 7_777])
                 #expect(answer.strings("outcomes") == ["ECONNRESET"])
                 try transocks.waitForRecords("failed to connect to proxy server")
                 let loops = try transocks.waitForRecords("connection loop")
                 #expect(loops.map { $0.string("dest_addr") } == ["198.51.100.2:\(Self.port)"])
                 #expect(try transocks.records("proxy starts").isEmpty)
+            }
+        }
+
+        /// transocks needed no permission at all, and nor does its stand-in.
+        @Test func itNeedsNoCapability() throws {
+            try playTransocks(wrapper: Self.withoutCapabilities) { stage, transocks in
+                try stage.startMicrosocks()
+                let (client, server) = try stage.connected()
+                try stage.client.send(client, "x")
+                #expect(try stage.server.receive(server, 1) == "x")
+                let status = try String(contentsOfFile: "/proc/\(transocks.program.pid)/status", encoding: .utf8)
+                #expect(status.contains(/CapEff:\t0+\n/))
             }
         }
 
@@ -142,8 +157,8 @@ extension Situations {
             }
         }
 
-        /// Six descriptors and two pipes for each idle connection; here the two sockets.
-        @Test func anIdleSessionHoldsTwoDescriptors() throws {
+        /// Six descriptors, two pipes and 128 KiB for each idle connection; here the two sockets.
+        @Test func anIdleSessionHoldsTwoSockets() throws {
             try playTransocks { stage, transocks in
                 try stage.startMicrosocks()
                 let listener = try stage.server.listen(Family.v4.server)
@@ -154,10 +169,15 @@ extension Situations {
                     #expect(try stage.client.receive(client, 4) == "ping")
                     return client
                 }
+                // The first one brings in what is made once.
+                let first = try open()
                 let before = (transocks.descriptors("socket"), transocks.descriptors("pipe"))
+                let memory = transocks.anonymousMemory
                 let clients = try (0..<40).map { _ in try open() }
                 #expect(transocks.descriptors("socket") == before.0 + 2 * clients.count)
                 #expect(transocks.descriptors("pipe") == before.1)
+                #expect(transocks.anonymousMemory - memory < clients.count * 32_768)
+                try stage.client.close(first)
             }
         }
 

@@ -72,6 +72,13 @@ final class Transocks {
         return try program.waitForExit()
     }
 
+    /// Resident memory that is no file's, bytes.
+    var anonymousMemory: Int {
+        let status = (try? String(contentsOfFile: "/proc/\(program.pid)/status", encoding: .utf8)) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("RssAnon:") } ?? ""
+        return (Int(line.filter(\.isNumber)) ?? 0) * 1024
+    }
+
     /// Open descriptors that are of that kind: `socket`, `pipe`.
     func descriptors(_ kind: String) -> Int {
         let folder = "/proc/\(program.pid)/fd"
