@@ -214,6 +214,18 @@ extension Situations {
             }
         }
 
+        @Test func aLogThatCannotBeOpenedIsSaidOnStandardError() throws {
+            try play(Variant(), start: false) { stage in
+                let file = try stage.topology.scratch.write(Self.proxy, to: "good.toml")
+                let link = try Transocks.link(in: stage.topology.scratch)
+                let finished = try stage.topology.router.finish([link, "-f", file, "-logfile", "/no/such/directory/log"])
+                #expect(finished.status == .exited(1))
+                #expect(
+                    finished.errors.hasSuffix(
+                        " transocks error: \"cannot open the log file /no/such/directory/log: No such file or directory\"\n"))
+            }
+        }
+
         private static func sockets(_ stage: Stage) throws -> Set<String> {
             let lines = try stage.topology.router.require(["ss", "-Hltn"]).split(separator: "\n")
             return Set(lines.compactMap { $0.split(separator: " ").dropFirst(3).first.map(String.init) })
