@@ -6,15 +6,15 @@ internal import TransparentSockets
 /// One client connection and its upstream, from accept to ending. Belongs to one worker for life.
 ///
 /// `run` is the story up to the relay, `finish` its end. Until both sockets are connected, edges reach the session as flags;
-/// from then on they go straight to the relay. The task ends as the relay starts: kept waiting for the ending, it would cost
+/// from then on they go straight to the relay (`Readiness.swift`). The task ends as the relay starts: kept waiting for the ending, it would cost
 /// an idle session more memory than everything else.
 final class Session {
     /// Outlives every session of its own.
     unowned(unsafe) let worker: Worker
     let settings: ListenerSettings
     let client: ClientAddress
-    private var socket: AcceptedConnection?
-    private var upstream: Descriptor?
+    var socket: AcceptedConnection?
+    var upstream: Descriptor?
     private(set) var destination: OriginalDestination?
     /// Taken at the start, for reloads do not concern sessions that are there.
     let routes: Routes
@@ -29,28 +29,28 @@ final class Session {
     /// The proxies that it passes through, the farthest first.
     var members: [UpstreamMember] = []
     private let startedAt: UInt64
-    private var id = SlotID(index: 0, generation: 0)
+    var id = SlotID(index: 0, generation: 0)
     /// Why the upstream was not reached; of several attempts, the last one.
     var cause: FailureCause?
 
     /// `sniffing`, `dialling`, `racing` and `handshaking` are waits of `run`'s: for the client's bytes, the upstream's answer, the
     /// first answer of several addresses, the upstream's bytes.
     enum Phase { case settingUp, sniffing, dialling, racing, handshaking, relaying, ending }
-    private var phase = Phase.settingUp
+    var phase = Phase.settingUp
     /// What the kernel said of each socket before the relay could hear it.
-    private var clientEvents: UInt32 = 0
-    private var upstreamEvents: UInt32 = 0
+    var clientEvents: UInt32 = 0
+    var upstreamEvents: UInt32 = 0
     /// `run`, while it waits.
     private var waiter: UnsafeContinuation<Ending?, Never>?
-    private var relay: Relay?
-    private var setUpDeadline: UInt64 = 0
-    private var keepsAlive = false
-    private var isQueued = false
-    private var isHalfCloseTimed = false
+    var relay: Relay?
+    var setUpDeadline: UInt64 = 0
+    var keepsAlive = false
+    var isQueued = false
+    var isHalfCloseTimed = false
     /// When the client's first data was handed on, and what had been moved each way by then.
-    private var asked: (at: UInt64, up: UInt64, down: UInt64)?
+    var asked: (at: UInt64, up: UInt64, down: UInt64)?
     /// ... and data of the upstream's has followed.
-    private var isAnswered = false
+    var isAnswered = false
 
     init(_ connection: consuming AcceptedConnection, _ settings: ListenerSettings, _ worker: Worker) {
         client = connection.client
@@ -124,7 +124,7 @@ final class Session {
     }
 
     /// The one place where a session ends.
-    private func finish(_ ending: Ending) {
+    func finish(_ ending: Ending) {
         phase = .ending
         if !ending.isOrderly {
             if let raw = socket?.descriptor.raw { _ = cs_reset_on_close(raw) }
@@ -213,7 +213,7 @@ final class Session {
         return await withUnsafeContinuation { waiter = $0 }
     }
 
-    private static func timeout(in phase: Phase) -> Ending? { phase == .sniffing || phase == .racing ? nil : .upstreamTimeout }
+    static func timeout(in phase: Phase) -> Ending? { phase == .sniffing || phase == .racing ? nil : .upstreamTimeout }
 
     /// Since the client's name is known, or need not be.
     private var connectDeadline: UInt64 { worker.loop.now + worker.settings.connectTimeout }
@@ -226,7 +226,7 @@ final class Session {
     var hasUpstreamEnded: Bool { upstreamEvents & (cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err) != 0 }
     var isSetUpTimeOver: Bool { setUpDeadline <= worker.loop.now }
 
-    private func answered(_ events: UInt32) {
+    func answered(_ events: UInt32) {
         guard let raw = upstream?.raw else { return }
         if events & (cs_epoll_err | cs_epoll_hup) != 0 {
             let error = connectionError(raw) ?? .connectionReset
@@ -235,148 +235,9 @@ final class Session {
         wake(nil)
     }
 
-    private func wake(_ ending: Ending?) {
+    func wake(_ ending: Ending?) {
         phase = .settingUp
         waiter.take()?.resume(returning: ending)
-    }
-
-    // MARK: Relaying
-
-    private func settle(_ step: Relay.Step) {
-        switch step {
-        case .goOn:
-            // The half-close timer is the shorter one: it starts when the first side ends, not at the next look.
-            if !isHalfCloseTimed, relay!.isHalfClosed {
-                isHalfCloseTimed = true
-                setRelayDeadline()
-            }
-            if !isAnswered { noteFirstAnswer() }
-        case .comeBack:
-            guard !isQueued else { break }
-            isQueued = true
-            worker.loop.comeBack(id)
-        case .ended(let ending): finish(ending)
-        }
-    }
-
-    /// The client's first data is best acknowledged by the answer to it, if that comes soon.
-    private func noteFirstAnswer() {
-        guard relay!.up.moved > 0 else { return }
-        let now = worker.loop.now
-        if asked == nil {
-            asked = (now, relay!.up.moved, relay!.down.moved)
-            if !worker.loop.acknowledgeSoon(id, to: .client) { acknowledge(.client) }
-        } else if let asked, relay!.down.moved > asked.down {
-            isAnswered = true
-            // An answer to more than that may have waited for the client, and the client for us.
-            if relay!.up.moved == asked.up { worker.loop.noteAnswer(after: now - asked.at) }
-        }
-    }
-
-    // MARK: Called by the loop
-
-    func clientReady(_ events: UInt32) {
-        guard phase == .relaying else { return note(client: events) }
-        let step = relay!.clientReady(events, worker.resources, now: worker.loop.now)
-        settle(step)
-    }
-
-    func upstreamReady(_ events: UInt32) {
-        guard phase == .relaying else {
-            upstreamEvents |= events
-            switch phase {
-            case .dialling: answered(events)
-            // Whatever it is, the next read tells.
-            case .handshaking, .racing: wake(nil)
-            default: break
-            }
-            return
-        }
-        let step = relay!.upstreamReady(events, worker.resources, now: worker.loop.now)
-        settle(step)
-    }
-
-    func goOn() {
-        isQueued = false
-        guard phase == .relaying else { return }
-        settle(relay!.step(worker.resources, now: worker.loop.now))
-    }
-
-    func deadlineReached() {
-        switch phase {
-        case .sniffing, .dialling, .racing, .handshaking:
-            // The wheel looks early at what lies beyond its turn.
-            guard setUpDeadline <= worker.loop.now else { return worker.loop.setDeadline(id, at: setUpDeadline) }
-            wake(Self.timeout(in: phase))
-        case .relaying:
-            let settings = worker.settings
-            if let deadline = relayDeadline, deadline <= worker.loop.now {
-                let isHalfClosed = relay!.isHalfClosed && settings.halfCloseTimeout > 0
-                settle(.ended(isHalfClosed ? .proxyHalfClose : .proxyIdle))
-            } else {
-                armKeepAlive()
-                setRelayDeadline()
-            }
-        case .settingUp, .ending: break
-        }
-    }
-
-    /// Sends the acknowledgement that `side` waits for, when no data has carried it.
-    func acknowledge(_ side: Relay.Side) {
-        guard phase == .relaying else { return }
-        switch side {
-        case .upstream:
-            if relay!.up.moved == 0, let raw = upstream?.raw { acknowledgeNow(raw) }
-        case .client:
-            if relay!.down.moved == asked?.down, let raw = socket?.descriptor.raw { acknowledgeNow(raw) }
-        }
-    }
-
-    /// Ends the session now: the drain is over. One that is just being set up finds that out by itself.
-    func cut() {
-        switch phase {
-        case .sniffing, .dialling, .racing, .handshaking: wake(.proxyDrain)
-        case .relaying: settle(.ended(.proxyDrain))
-        case .settingUp, .ending: break
-        }
-    }
-
-    private func note(client events: UInt32) {
-        clientEvents |= events
-        // A reset: nobody is left to connect for.
-        let isBroken = events & cs_epoll_err != 0
-        switch phase {
-        case .sniffing: wake(isBroken ? .clientGone : nil)
-        case .dialling, .racing, .handshaking: if isBroken { wake(.clientGone) }
-        default: break
-        }
-    }
-
-    /// The timeouts have changed.
-    func settingsChanged() {
-        if phase == .relaying { setRelayDeadline() }
-    }
-
-    private var relayDeadline: UInt64? {
-        guard let relay else { return nil }
-        let settings = worker.settings
-        let timeout =
-            relay.isHalfClosed && settings.halfCloseTimeout > 0
-            ? min(settings.halfCloseTimeout, settings.idleTimeout == 0 ? .max : settings.idleTimeout) : settings.idleTimeout
-        return timeout == 0 ? nil : relay.lastActivity &+ timeout
-    }
-
-    private func setRelayDeadline() {
-        worker.loop.setDeadline(id, at: relayDeadline ?? .max)
-    }
-
-    /// At the first look at a session that lives longer than most, and not at its start: short sessions are spared the calls
-    /// and the kernel's timers.
-    private func armKeepAlive() {
-        guard !keepsAlive, let raw = upstream?.raw, let clientRaw = socket?.descriptor.raw else { return }
-        keepsAlive = true
-        try? setKeepAlive(raw, seconds: worker.settings.keepAlive)
-        try? setKeepAlive(clientRaw, seconds: worker.settings.keepAlive)
     }
 }
 

@@ -1,0 +1,143 @@
+internal import CSockets
+internal import TransparentSockets
+
+// What the loop tells a session, and what comes of it: while it is set up a flag and a wake-up, from then on bytes that move.
+
+extension Session {
+    func clientReady(_ events: UInt32) {
+        guard phase == .relaying else { return note(client: events) }
+        let step = relay!.clientReady(events, worker.resources, now: worker.loop.now)
+        settle(step)
+    }
+
+    func upstreamReady(_ events: UInt32) {
+        guard phase == .relaying else {
+            upstreamEvents |= events
+            switch phase {
+            case .dialling: answered(events)
+            // Whatever it is, the next read tells.
+            case .handshaking, .racing: wake(nil)
+            default: break
+            }
+            return
+        }
+        let step = relay!.upstreamReady(events, worker.resources, now: worker.loop.now)
+        settle(step)
+    }
+
+    func goOn() {
+        isQueued = false
+        guard phase == .relaying else { return }
+        settle(relay!.step(worker.resources, now: worker.loop.now))
+    }
+
+    func deadlineReached() {
+        switch phase {
+        case .sniffing, .dialling, .racing, .handshaking:
+            // The wheel looks early at what lies beyond its turn.
+            guard setUpDeadline <= worker.loop.now else { return worker.loop.setDeadline(id, at: setUpDeadline) }
+            wake(Self.timeout(in: phase))
+        case .relaying:
+            let settings = worker.settings
+            if let deadline = relayDeadline, deadline <= worker.loop.now {
+                let isHalfClosed = relay!.isHalfClosed && settings.halfCloseTimeout > 0
+                settle(.ended(isHalfClosed ? .proxyHalfClose : .proxyIdle))
+            } else {
+                armKeepAlive()
+                setRelayDeadline()
+            }
+        case .settingUp, .ending: break
+        }
+    }
+
+    /// Sends the acknowledgement that `side` waits for, when no data has carried it.
+    func acknowledge(_ side: Relay.Side) {
+        guard phase == .relaying else { return }
+        switch side {
+        case .upstream:
+            if relay!.up.moved == 0, let raw = upstream?.raw { acknowledgeNow(raw) }
+        case .client:
+            if relay!.down.moved == asked?.down, let raw = socket?.descriptor.raw { acknowledgeNow(raw) }
+        }
+    }
+
+    /// Ends the session now: the drain is over. One that is just being set up finds that out by itself.
+    func cut() {
+        switch phase {
+        case .sniffing, .dialling, .racing, .handshaking: wake(.proxyDrain)
+        case .relaying: settle(.ended(.proxyDrain))
+        case .settingUp, .ending: break
+        }
+    }
+
+    private func note(client events: UInt32) {
+        clientEvents |= events
+        // A reset: nobody is left to connect for.
+        let isBroken = events & cs_epoll_err != 0
+        switch phase {
+        case .sniffing: wake(isBroken ? .clientGone : nil)
+        case .dialling, .racing, .handshaking: if isBroken { wake(.clientGone) }
+        default: break
+        }
+    }
+
+    /// The timeouts have changed.
+    func settingsChanged() {
+        if phase == .relaying { setRelayDeadline() }
+    }
+
+    // MARK: Relaying
+
+    func settle(_ step: Relay.Step) {
+        switch step {
+        case .goOn:
+            // The half-close timer is the shorter one: it starts when the first side ends, not at the next look.
+            if !isHalfCloseTimed, relay!.isHalfClosed {
+                isHalfCloseTimed = true
+                setRelayDeadline()
+            }
+            if !isAnswered { noteFirstAnswer() }
+        case .comeBack:
+            guard !isQueued else { break }
+            isQueued = true
+            worker.loop.comeBack(id)
+        case .ended(let ending): finish(ending)
+        }
+    }
+
+    /// The client's first data is best acknowledged by the answer to it, if that comes soon.
+    private func noteFirstAnswer() {
+        guard relay!.up.moved > 0 else { return }
+        let now = worker.loop.now
+        if asked == nil {
+            asked = (now, relay!.up.moved, relay!.down.moved)
+            if !worker.loop.acknowledgeSoon(id, to: .client) { acknowledge(.client) }
+        } else if let asked, relay!.down.moved > asked.down {
+            isAnswered = true
+            // An answer to more than that may have waited for the client, and the client for us.
+            if relay!.up.moved == asked.up { worker.loop.noteAnswer(after: now - asked.at) }
+        }
+    }
+
+    private var relayDeadline: UInt64? {
+        guard let relay else { return nil }
+        let settings = worker.settings
+        let timeout =
+            relay.isHalfClosed && settings.halfCloseTimeout > 0
+            ? min(settings.halfCloseTimeout, settings.idleTimeout == 0 ? .max : settings.idleTimeout) : settings.idleTimeout
+        return timeout == 0 ? nil : relay.lastActivity &+ timeout
+    }
+
+    func setRelayDeadline() {
+        worker.loop.setDeadline(id, at: relayDeadline ?? .max)
+    }
+
+    /// At the first look at a session that lives longer than most, and not at its start: short sessions are spared the calls
+    /// and the kernel's timers.
+    private func armKeepAlive() {
+        guard !keepsAlive, let raw = upstream?.raw, let clientRaw = socket?.descriptor.raw else { return }
+        keepsAlive = true
+        try? setKeepAlive(raw, seconds: worker.settings.keepAlive)
+        try? setKeepAlive(clientRaw, seconds: worker.settings.keepAlive)
+    }
+}
