@@ -156,20 +156,24 @@ public struct SourceMap: Sendable {
     }
 
     var file = "embedded default"
+    var firewall: [String: SourcePosition] = [:]
     var listeners: [ListenerPositions] = []
     var rules: [SourcePosition] = []
     /// List files without entries: where they are named, and by which rule.
     public internal(set) var emptyLists: [(position: SourcePosition, file: String, rule: Int)] = []
 
+    private var start: SourcePosition { SourcePosition(file: file, line: 1, column: 1) }
+
+    /// The value of a key of `[firewall]`; the start of the file when it has none.
+    public func firewall(_ key: String) -> SourcePosition { firewall[key] ?? start }
+
     /// The table of a rule, by its index in ``Configuration/rules``.
-    public func rule(_ index: Int) -> SourcePosition {
-        rules.indices.contains(index) ? rules[index] : SourcePosition(file: file, line: 1, column: 1)
-    }
+    public func rule(_ index: Int) -> SourcePosition { rules.indices.contains(index) ? rules[index] : start }
 
     /// The table of a listener, by its index in ``Configuration/listeners``. What the file does not spell out is at its
     /// nearest enclosing table, or at the start of the file.
     public func listener(_ index: Int) -> SourcePosition {
-        listeners.indices.contains(index) ? listeners[index].table : SourcePosition(file: file, line: 1, column: 1)
+        listeners.indices.contains(index) ? listeners[index].table : start
     }
 
     /// An entry of a listener's `interfaces`.

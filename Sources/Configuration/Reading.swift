@@ -39,6 +39,9 @@ extension Configuration {
         }
         if let node = top.entries["firewall"] {
             firewall.read(node, keys: Self.firewallKeys, homes: Self.homes(except: "[firewall]"), collector)
+            if case .table(let entries) = node.content {
+                positions.firewall = entries.mapValues { collector.position($0.valueOffset) }
+            }
         }
         if let node = top.entries["listener"] { readListeners(node, homes: Self.homes(except: "[[listener]]"), collector) }
         var wrong: Set<String> = []

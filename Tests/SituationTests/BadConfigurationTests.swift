@@ -40,6 +40,9 @@ extension Situations {
                 testDescription: "TLS comes later", line: 3, word: "not yet supported",
                 toml: "[[upstream]]\nname = \"dc\"\nurl = \"https://10.0.0.1:1080\"\n"),
             Mistake(testDescription: "unknown upstream", line: 2, word: "nowhere", toml: "[[rule]]\naction = \"nowhere\"\n"),
+            Mistake(
+                testDescription: "priority before connection tracking", line: 7, word: "-250",
+                toml: listener("") + "[firewall]\npriority = -250\n"),
             Mistake(testDescription: "missing interface", line: 5, word: "eth9", toml: listener("interfaces = [\"eth9\"]")),
         ]
 

@@ -46,8 +46,23 @@ private func checkRules(_ configuration: Configuration) throws(Failure) {
     do throws(PlanError) {
         _ = try Plan(FirewallSpec(configuration, choice))
     } catch {
-        let index = configuration.listeners.firstIndex { $0.name == error.listener } ?? 0
-        throw Failure(.configuration, Diagnostic(configuration.positions.listener(index), error.description).description)
+        throw Failure(.configuration, Diagnostic(position(of: error, in: configuration), error.description).description)
+    }
+}
+
+private func position(of error: PlanError, in configuration: Configuration) -> SourcePosition {
+    let positions = configuration.positions
+    switch error {
+    case .priority: return positions.firewall("priority")
+    case .name(configuration.firewall.table): return positions.firewall("table")
+    case .name(let interface):
+        for (index, listener) in configuration.listeners.enumerated() {
+            if let place = listener.interfaces.firstIndex(of: interface) { return positions.interface(index, place) }
+        }
+        return positions.listener(0)
+    case .loopbackRedirect(let name, _), .loopbackInterface(let name):
+        return positions.listener(configuration.listeners.firstIndex { $0.name == name } ?? 0)
+    case .nothingIntercepted: return positions.listener(0)
     }
 }
 
