@@ -154,7 +154,9 @@ public final class Worker: @unchecked Sendable {
 
     private func stopListener(_ listener: Listener) {
         listener.stop()
-        if listener.isPaused { pausedListeners -= 1 }
+        guard listener.isPaused else { return }
+        pausedListeners -= 1
+        if pausedListeners == 0 { loop.longestWait = -1 }
     }
 
     private func endTurn() {

@@ -27,6 +27,8 @@ struct ClearwayConfiguration {
     var relay = "adaptive"
     /// Two, so that what crosses workers is tested whatever machine this runs on.
     var workers = 2
+    /// Further keys at the top, one a line.
+    var top = ""
     var logFormat: String
     var logFile: String
     /// Keys of `[timeouts]`, one a line.
@@ -49,6 +51,7 @@ struct ClearwayConfiguration {
         """
         relay = "\(relay)"
         workers = \(workers)
+        \(top)
         [log]
         format = "\(logFormat)"
         file = "\(logFile)"
