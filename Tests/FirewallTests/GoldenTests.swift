@@ -67,6 +67,33 @@ import TransparentSockets
             } == .loopbackRedirect(listener: "tproxy-1081", address: listening("127.0.0.1:1")[0]))
     }
 
+    /// What was intercepted once adds up; without a reload there is nothing to add.
+    @Test func needsAddUp() throws {
+        let plain = Situation.gateway.spec
+        var reloaded = plain
+        reloaded.carried = plain.needs
+        #expect(try Plan(reloaded).interceptionTable(owned: true) == Plan(plain).interceptionTable(owned: true))
+        #expect(try Plan(reloaded).rules == Plan(plain).rules)
+
+        reloaded.carried = Situation.everything.spec.needs
+        let again = reloaded.needs
+        #expect(again.interfaces == ["eth1", "vlan*", "*"] && again.anywhere && again.local && again.translatedGateway)
+        #expect(again.ports == [1081, 1082, 1083])
+        #expect(!again.untracked && !again.translatedLocal)
+        #expect(reloaded.draining.needs == again)
+    }
+
+    @Test func rememberedInterfacesAreBounded() {
+        func needs(_ interfaces: [String]) -> SessionNeeds {
+            SessionNeeds([Interception(name: "a", mode: .tproxy, listen: listening("[::]:1"), interfaces: interfaces)])
+        }
+        var all = needs(["ppp0"])
+        for number in 1...SessionNeeds.rememberedInterfaces { all = needs(["ppp\(number)"]).adding(all) }
+        #expect(all.interfaces.count == SessionNeeds.rememberedInterfaces + 1 && all.namedInterfaces != nil)
+        all = needs(["eth0"]).adding(all)
+        #expect(all.interfaces == ["eth0", "*"] && all.divertedInterfaces == ["*"] && all.namedInterfaces == nil)
+    }
+
     @Test func portsAreMerged() {
         #expect(merged([]) == [])
         #expect(merged([1...65535]) == [])

@@ -112,6 +112,72 @@ import TransparentSockets
         }
     }
 
+    /// The child dies, and the drain comes before the rules are there again: nobody listens by then.
+    @Test func nothingIsInterceptedAgainWhileDraining() throws {
+        let namespace = try Namespace()
+        try namespace.run {
+            let firewall = try OwnedFirewall.apply(Situation.redirect.spec)
+            kill(try #require(firewall.owner?.pid), SIGKILL)
+            var stream = pollfd(fd: firewall.childDescriptor, events: Int16(POLLIN), revents: 0)
+            #expect(poll(&stream, 1, 5000) == 1)
+            try firewall.drain()
+            // What refused in place of the listeners goes as in any drain.
+            #expect(!(try namespace.shell("nft list tables").contains("clearway_down")))
+            try firewall.reapply()
+            #expect(firewall.isOwned)
+            let text = try namespace.shell("nft list table inet clearway")
+            #expect(text.contains("ct state established") && !text.contains("redirect"))
+            #expect(!(try namespace.shell("nft list tables").contains("clearway_down")))
+            firewall.remove()
+        }
+    }
+
+    /// Between an old rule and a new one a marked packet finds a route all the time.
+    @Test func routingRulesAreAddedBeforeOthersGo() throws {
+        let namespace = try Namespace()
+        try namespace.run {
+            let log = try memoryFile("")
+            let monitor = try Tool.find("ip").spawn(["monitor", "rule"], descriptors: [log.raw, log.raw, log.raw])
+            defer {
+                kill(monitor, SIGKILL)
+                reap(monitor)
+            }
+            let read = { fileText("/proc/self/fd/\(log.raw)") ?? "" }
+            while read().isEmpty { try namespace.shell("ip rule add pref 9 lookup 9; ip rule del pref 9") }
+            // Left by an earlier life, with another table.
+            var earlier = Situation.gateway.spec
+            earlier.routeTable = 7300
+            let routing = Routing(ip: try Tool.find("ip"))
+            try routing.install(try Plan(earlier))
+            try routing.install(try Plan(Situation.gateway.spec))
+            while !read().contains("lookup 7100") || !read().contains("Deleted 1001") { sched_yield() }
+            let lines = read().split(separator: "\n").filter { $0.contains("1001:") }
+            let added = try #require(lines.firstIndex { $0.contains("lookup 7100") })
+            let deleted = try #require(lines.firstIndex { $0.hasPrefix("Deleted") })
+            #expect(added < deleted && lines[deleted].contains("lookup 7300"))
+            let left = ListedRule.parse(try namespace.shell("ip -4 -N rule")).filter(\.isOurs)
+            #expect(left.map(\.table) == [7100])
+            try routing.remove(try Plan(Situation.gateway.spec))
+        }
+    }
+
+    /// A start without a gateway has nothing to sweep; when one is added, what can be swept decides about early demux.
+    @Test(arguments: [true, false]) func aGatewayIsAddedLater(canSweep: Bool) throws {
+        let namespace = try Namespace()
+        let before = try state(namespace)
+        try namespace.run {
+            var spec = Situation.host.spec
+            spec.forwarding = true
+            let firewall = try OwnedFirewall.apply(spec, canSweep: canSweep)
+            #expect(firewall.sweeper == nil)
+            #expect(try firewall.replace(with: Situation.gateway.spec))
+            #expect((firewall.sweeper != nil) == canSweep)
+            #expect(try namespace.shell("sysctl -n net.ipv4.tcp_early_demux") == (canSweep ? "1\n" : "0\n"))
+            firewall.remove()
+        }
+        #expect(try state(namespace) == before)
+    }
+
     @Test func neighboursAreLeftAlone() throws {
         let namespace = try Namespace()
         try namespace.shell(

@@ -66,11 +66,3 @@ func contents(of file: String) -> String? {
     }
     return String(decoding: bytes, as: UTF8.self)
 }
-
-extension FirewallSpec {
-    fileprivate var draining: FirewallSpec {
-        var spec = self
-        spec.isDraining = true
-        return spec
-    }
-}

@@ -42,6 +42,7 @@ struct AdminLoop: ~Copyable {
                 while let number = server.signals.next() { handle(number) }
             }
             if let retry = server.rules.retryAt, cs_monotonic_nanoseconds() >= retry { server.rules.restore(server.logs.logger) }
+            if let sweep = server.rules.sweepAt, cs_monotonic_nanoseconds() >= sweep { server.rules.sweep() }
             if let end = drainEnd, cs_monotonic_nanoseconds() >= end {
                 if !isCut { server.program.cuts(server.logs.logger) }
                 cut()
@@ -84,7 +85,7 @@ struct AdminLoop: ~Copyable {
     private func timeout(_ logsAreDue: Bool) -> Int32 {
         var timeout: Int32 = -1
         let now = cs_monotonic_nanoseconds()
-        for end in [drainEnd, server.rules.retryAt] {
+        for end in [drainEnd, server.rules.retryAt, server.rules.sweepAt] {
             guard let end else { continue }
             let left = end <= now ? 0 : Int32(clamping: (end - now) / 1_000_000 + 1)
             timeout = timeout < 0 ? left : min(timeout, left)

@@ -19,6 +19,9 @@ final class Rules {
     /// When to try again to make the rules anew, in monotonic nanoseconds; nil while they stand.
     private(set) var retryAt: UInt64?
     private var retryDelay: UInt64 = 1_000_000_000
+    private var isDraining = false
+    /// When to sweep what finished sessions have left behind, in monotonic nanoseconds; nil: never.
+    private(set) var sweepAt: UInt64?
 
     /// Rules, transparent sockets and marks need CAP_NET_ADMIN; only a redirect with rules by hand can do without.
     static func checkPermission(_ configuration: Configuration) throws(Failure) {
@@ -74,7 +77,7 @@ final class Rules {
         let new = FirewallSpec(configuration, choice)
         guard new != spec else { return }
         do throws(FirewallError) {
-            try firewall.replace(with: new)
+            if try firewall.replace(with: new) { planSweep() }
             spec = new
             for notice in firewall.notices { logger.notice("\(notice)") }
         } catch {
@@ -84,11 +87,28 @@ final class Rules {
 
     /// New connections take the direct way from now on; the open sessions keep the rules they live by.
     func drain(_ logger: Logger) {
+        isDraining = true
         do throws(FirewallError) {
             try firewall?.drain()
         } catch {
-            logger.error("new connections are refused until the stop is complete", metadata: ["reason": "\(error)"])
+            logger.error(
+                "interception could not be ended: new connections may be refused until the stop is complete",
+                metadata: ["reason": "\(error)"])
         }
+        planSweep()
+    }
+
+    /// A connection that goes direct now, from a port whose last session has just ended, gets through after a second. While
+    /// draining that comes again and again; after a reload what was just being closed is swept once more.
+    func sweep() {
+        firewall?.sweepTimeWait()
+        sweepAt = nil
+        if isDraining { planSweep() }
+    }
+
+    private func planSweep() {
+        guard let firewall, firewall.hasTimeWaitToSweep else { return }
+        sweepAt = cs_monotonic_nanoseconds() + 1_000_000_000
     }
 
     func remove() {

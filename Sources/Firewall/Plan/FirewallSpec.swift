@@ -101,9 +101,10 @@ public struct FirewallSpec: Hashable, Sendable {
     public var families: Families
     /// Whether this host forwards packets in either family.
     public var forwarding: Bool
+    /// Empty only while draining, when open sessions alone are served.
     public var interceptions: [Interception]
-    /// No new connection is intercepted; those that are carried go on.
-    public var isDraining = false
+    /// For sessions that began under earlier interceptions.
+    public var carried = SessionNeeds()
     /// Somebody destroys the sockets that a killed proxy leaves behind, so that early demux can stay on.
     public var isSwept = false
 
@@ -135,14 +136,6 @@ public enum PlanError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Local interception reads connection tracking, which begins at priority -200.
     case priority(Int)
     case nothingIntercepted
-
-    /// The listener it is about, if it is about one.
-    public var listener: String? {
-        switch self {
-        case .loopbackRedirect(let listener, _), .loopbackInterface(let listener): listener
-        case .name, .priority, .nothingIntercepted: nil
-        }
-    }
 
     public var description: String {
         switch self {

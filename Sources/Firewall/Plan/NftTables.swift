@@ -16,18 +16,19 @@ extension Plan {
         if owned { text.line("flags owner") }
         let tproxy = spec.interceptions.filter { $0.mode == .tproxy }
         let redirect = spec.interceptions.filter { $0.mode == .redirect }
-        if !tproxy.isEmpty || spec.divertsGateway { filterPrerouting(tproxy, &text) }
-        if spec.interceptsLocally { filterOutput(tproxy.filter(\.local), &text) }
-        if redirect.contains(where: \.preservesSource) { untracked(&text) }
-        if redirect.contains(where: { !$0.interfaces.isEmpty }) { natPrerouting(redirect, &text) }
-        if redirect.contains(where: \.local) { natOutput(redirect.filter(\.local), &text) }
+        let needs = spec.needs
+        if !tproxy.isEmpty || needs.divertsGateway { filterPrerouting(tproxy, needs, &text) }
+        if needs.local { filterOutput(tproxy.filter(\.local), &text) }
+        if needs.untracked { untracked(&text) }
+        if needs.translatedGateway { natPrerouting(redirect.filter { !$0.interfaces.isEmpty }, &text) }
+        if needs.translatedLocal { natOutput(redirect.filter(\.local), &text) }
         text.close()
         return text.result
     }
 
     /// The table that refuses new connections when nobody takes them; `nil` under `on_down = "direct"`.
     public var downTableText: String? {
-        guard spec.onDown == .reject, !spec.isDraining else { return nil }
+        guard spec.onDown == .reject, !spec.interceptions.isEmpty else { return nil }
         var text = NftText()
         text.open("table inet \(spec.downTable)")
         for mode in [InterceptionMode.tproxy, .redirect] {
@@ -65,7 +66,7 @@ extension Plan {
 
     // ---- tproxy ----
 
-    private func filterPrerouting(_ members: [Interception], _ text: inout NftText) {
+    private func filterPrerouting(_ members: [Interception], _ needs: SessionNeeds, _ text: inout NftText) {
         let marks = spec.marks
         let local = members.filter(\.local)
         text.open("chain prerouting")
@@ -73,18 +74,18 @@ extension Plan {
         let gateway = members.filter { !$0.interfaces.isEmpty }
         // What the first line lets through need not be asked for its interface again.
         var only: String?
-        if local.isEmpty, let named = spec.namedGateways?.compactMap({ $0 }), !named.isEmpty {
+        if local.isEmpty, let named = needs.namedInterfaces, !named.isEmpty {
             text.line("iifname != { \(named.map { "\"\($0)\"" }.joined(separator: ", ")) } accept")
             if named.count == 1 { only = named[0] }
         }
         text.line("meta l4proto != tcp accept")
-        if spec.divertsGateway {
+        if needs.divertsGateway {
             // Packets of sessions we carry. Never a SYN: it must reach tproxy, which knows how to reopen a TIME_WAIT socket.
-            for interface in divertedInterfaces {
+            for interface in needs.divertedInterfaces {
                 text.line("\(match(interface, besides: only))tcp flags & (syn | ack) != syn jump divert")
             }
         }
-        if !members.isEmpty, !spec.isDraining {
+        if !members.isEmpty {
             exclusions(&text)
             if !local.isEmpty {
                 for name in names(local, .local) {
@@ -95,8 +96,7 @@ extension Plan {
             dispatch(gateway, .gateway, prefix: "", besides: only, &text)
         }
         text.close()
-        if spec.divertsGateway { divert(&text) }
-        guard !spec.isDraining else { return }
+        if needs.divertsGateway { divert(needs, &text) }
         for (scope, members) in [(Scope.local, local), (.gateway, gateway)] {
             for (member, name) in zip(members, names(members, scope)) {
                 text.open("chain \(name)")
@@ -120,23 +120,19 @@ extension Plan {
     /// Marks packets of sessions we carry. Each rule that asks for the socket costs a search, so the first one is for nearly
     /// all packets, and knows our sockets by their mark. The others are for clients of a foreign port equal to a listener's,
     /// and for sockets that are not full ones (a handshake's last packet, TIME_WAIT): those have neither mark nor wildcard.
-    private func divert(_ text: inout NftText) {
+    private func divert(_ needs: SessionNeeds, _ text: inout NftText) {
         let mark = setMark("meta", spec.marks.gateway)
-        let ports = Set(spec.interceptions.flatMap(\.listen).map(\.value.port)).sorted().map(String.init).joined(separator: ", ")
+        let ports = needs.ports.sorted().map(String.init).joined(separator: ", ")
         let ours = "socket mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own))"
         text.open("chain divert")
         text.line("tcp dport != { \(ports) } \(ours) \(mark) accept")
         // A listener on a wildcard address is "found" for any packet to its port, also one on its way to another host.
         text.line("socket wildcard 1 accept")
-        text.line("socket transparent 1 \(mark) accept")
+        // Nothing is accepted any more while draining, so of those only TIME_WAIT is left. Where nobody sweeps them away, a client
+        // that comes back from the same port goes direct, and its packets must not end there.
+        let passesTimeWait = spec.interceptions.isEmpty && !spec.isSwept
+        text.line(passesTimeWait ? "\(ours) \(mark) accept" : "socket transparent 1 \(mark) accept")
         text.close()
-    }
-
-    /// Where packets of our sessions arrive: from clients; with a preserved source, their upstreams' replies too, from anywhere.
-    private var divertedInterfaces: [String] {
-        let gateways = spec.interceptions.filter { !$0.interfaces.isEmpty }
-        let names = unique(gateways.filter { $0.mode == .tproxy }.flatMap(\.interfaces))
-        return gateways.contains(where: \.preservesSource) || names.contains("*") ? ["*"] : names
     }
 
     /// Keeps a preserved source out of connection tracking: the client's own, redirected connection is there already with the
@@ -165,7 +161,7 @@ extension Plan {
         // the replies of this host's own services, go on untouched.
         text.line(
             "ct direction original ct mark & \(hex(marks.mask)) == \(hex(marks.local)) \(setMark("meta", marks.local)) accept")
-        guard !spec.isDraining else { return text.close() }
+        guard !members.isEmpty else { return text.close() }
         text.line("ct state != new accept")
         exclusions(&text)
         dispatch(members, .output, prefix: "", &text)
@@ -183,10 +179,9 @@ extension Plan {
     // ---- redirect ----
 
     private func natPrerouting(_ members: [Interception], _ text: inout NftText) {
-        let members = members.filter { !$0.interfaces.isEmpty }
         text.open("chain nat_prerouting")
         text.line("type nat hook prerouting priority -100; policy accept;")
-        guard !spec.isDraining else { return keepTranslating(&text) }
+        guard !members.isEmpty else { return keepTranslating(&text) }
         text.line("meta l4proto != tcp accept")
         exclusions(&text)
         dispatch(members, .gateway, prefix: "nat_", &text)
@@ -197,7 +192,7 @@ extension Plan {
     private func natOutput(_ members: [Interception], _ text: inout NftText) {
         text.open("chain nat_output")
         text.line("type nat hook output priority -100; policy accept;")
-        guard !spec.isDraining else { return keepTranslating(&text) }
+        guard !members.isEmpty else { return keepTranslating(&text) }
         text.line("meta l4proto != tcp accept")
         text.line("meta mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own)) accept")
         exclusions(&text)
@@ -206,8 +201,8 @@ extension Plan {
         natChains(members, .output, &text)
     }
 
-    /// While draining: the kernel goes on translating the connections it has only as long as there is a chain of this type, and
-    /// a rule somewhere that asks for connection tracking.
+    /// Where nothing is redirected any more: the kernel goes on translating the connections it has only as long as there is a chain
+    /// of this type, and a rule somewhere that asks for connection tracking.
     private func keepTranslating(_ text: inout NftText) {
         text.line("ct state established accept")
         text.close()

@@ -51,23 +51,24 @@ public struct Plan: Hashable, Sendable {
         let marks = spec.marks
         let preference = spec.preference
         var rules: [RouteRule] = []
-        let named = spec.namedGateways
+        let needs = spec.needs
+        let named: [String?]? = needs.namedInterfaces
         // Under src_valid_mark=1 the kernel checks a packet's source with its mark: it then asks for the way back "from lo"
         // and would find our local route, and call the packet a martian. A rule for the clients' interface alone is not asked.
         // Where packets may arrive on any interface, that question jumps over the rule: the target must exist, therefore it
         // comes first and exists also without local interception.
-        if (spec.divertsGateway && named == nil) || spec.interceptsLocally {
+        if (needs.divertsGateway && named == nil) || needs.local {
             rules.append(
                 RouteRule(
                     preference: preference + 2, incoming: "lo", mark: marks.local, mask: marks.mask,
                     action: .lookup(spec.routeTable)))
         }
-        if spec.divertsGateway, named == nil {
+        if needs.divertsGateway, named == nil {
             rules.append(
                 RouteRule(
                     preference: preference, incoming: "lo", mark: marks.gateway, mask: marks.mask, action: .goto(preference + 2)))
         }
-        if spec.divertsGateway {
+        if needs.divertsGateway {
             rules += (named ?? [nil]).map {
                 RouteRule(
                     preference: preference + 1, incoming: $0, mark: marks.gateway, mask: marks.mask,
@@ -87,24 +88,22 @@ public struct Plan: Hashable, Sendable {
 }
 
 extension FirewallSpec {
-    /// The interfaces on which packets of carried sessions arrive, if they can be named: not with a preserved source, whose
-    /// replies come from anywhere, nor with a name that stands for several.
-    var namedGateways: [String?]? {
-        let gateways = interceptions.filter { !$0.interfaces.isEmpty }
-        let names = unique(gateways.filter { $0.mode == .tproxy }.flatMap(\.interfaces))
-        return gateways.contains(where: \.preservesSource) || names.contains { $0.hasSuffix("*") } ? nil : names
+    /// What all sessions need that are open under these rules or will be.
+    var needs: SessionNeeds { SessionNeeds(interceptions).adding(carried) }
+
+    /// The same without interception: sessions that are open go on.
+    var draining: FirewallSpec {
+        var spec = self
+        spec.carried = needs
+        spec.interceptions = []
+        return spec
     }
 
     /// Whether packets that this host only forwards can meet sockets of ours that have foreign addresses.
-    var leavesSocketsInTheWay: Bool { forwarding && interceptions.contains { !$0.interfaces.isEmpty } }
+    var leavesSocketsInTheWay: Bool { forwarding && needs.gateway }
 
     /// Whether packets arriving on an interface get our mark: intercepted ones, or replies to a preserved source.
-    var divertsGateway: Bool {
-        interceptions.contains { !$0.interfaces.isEmpty && ($0.mode == .tproxy || $0.preservesSource) }
-    }
-
-    /// Whether this host's own packets get our mark (a redirect needs none).
-    var interceptsLocally: Bool { interceptions.contains { $0.local && $0.mode == .tproxy } }
+    var divertsGateway: Bool { needs.divertsGateway }
 
     /// Name of the table that refuses connections when we are gone.
     public var downTable: String { table + "_down" }
@@ -121,8 +120,11 @@ extension Interception {
 
 private func check(_ spec: FirewallSpec) throws(PlanError) {
     guard isName(spec.table, longest: 64) else { throw .name(spec.table) }
-    guard spec.interceptions.contains(where: { $0.local || !$0.interfaces.isEmpty }) else { throw .nothingIntercepted }
-    if spec.interceptsLocally, spec.priority <= -200 { throw .priority(spec.priority) }
+    let isDraining = spec.interceptions.isEmpty && spec.carried != SessionNeeds()
+    guard isDraining || spec.interceptions.contains(where: { $0.local || !$0.interfaces.isEmpty }) else {
+        throw .nothingIntercepted
+    }
+    if spec.needs.local, spec.priority <= -200 { throw .priority(spec.priority) }
     for interception in spec.interceptions {
         for interface in interception.interfaces {
             if interface == "lo" { throw .loopbackInterface(listener: interception.name) }

@@ -14,13 +14,15 @@ public final class OwnedFirewall {
 
     private let nft: Tool
     private let routing: Routing
+    private let canSweep: Bool
     private(set) var sweeper: Sweeper?
     private(set) var owner: NftOwner?
     private var settings = SavedSettings()
 
-    private init(_ plan: Plan, nft: Tool, ip: Tool) {
+    private init(_ plan: Plan, nft: Tool, ip: Tool, canSweep: Bool) {
         self.plan = plan
         self.nft = nft
+        self.canSweep = canSweep
         routing = Routing(ip: ip)
     }
 
@@ -31,9 +33,9 @@ public final class OwnedFirewall {
         var capabilities: UInt64 = 0
         guard cs_effective_capabilities(&capabilities) != 0 || capabilities & 1 << 12 != 0 else { throw .noCapability }
         var spec = spec
-        spec.isSwept = spec.leavesSocketsInTheWay && canSweep && Sweeper.isSupported(spec.marks)
+        spec.isSwept = canSweep && spec.leavesSocketsInTheWay && Sweeper.isSupported(spec.marks)
         let (plan, notices) = try reachable(spec)
-        let firewall = OwnedFirewall(plan, nft: try Tool.find("nft"), ip: try Tool.find("ip"))
+        let firewall = OwnedFirewall(plan, nft: try Tool.find("nft"), ip: try Tool.find("ip"), canSweep: canSweep)
         firewall.notices = notices
         try firewall.checkName()
         try firewall.check(plan)
@@ -70,19 +72,51 @@ public final class OwnedFirewall {
         }
     }
 
-    /// Puts another plan in place of this one; packets meet the old rules or the new, never none. When this throws, the old
-    /// rules stay. The table's name and the marks cannot change.
-    public func replace(with spec: FirewallSpec) throws(FirewallError) {
-        var spec = spec
-        spec.isSwept = plan.spec.isSwept
-        let (next, notices) = try OwnedFirewall.reachable(spec)
-        guard next.spec.table == plan.spec.table, next.spec.marks == plan.spec.marks else {
+    /// Puts another plan in place of this one; packets meet the old rules or the new, never none, and open sessions keep what
+    /// they live by. When this throws, the old rules stay. The table's name and the marks cannot change.
+    ///
+    /// - Returns: whether something is intercepted no longer.
+    @discardableResult
+    public func replace(with spec: FirewallSpec) throws(FirewallError) -> Bool {
+        guard spec.table == plan.spec.table, spec.marks == plan.spec.marks else {
             throw FirewallError(.specification, "firewall.table and firewall.mark change only with a new start")
         }
+        let previous = plan.spec
+        var spec = spec
+        spec.carried = previous.needs
+        spec.isSwept = previous.isSwept || (canSweep && spec.leavesSocketsInTheWay && Sweeper.isSupported(spec.marks))
+        let (next, notices) = try OwnedFirewall.reachable(spec)
+        self.notices = notices
+        try put(next)
+        let isLess = !previous.interceptions.allSatisfy(spec.interceptions.contains)
+        if isLess { sweepTimeWait() }
+        return isLess
+    }
+
+    /// Intercepts nothing more, and keeps what the open sessions need. Where that fails, the old rules stay until ``remove()``
+    /// or ``reapply()``, which in any case makes nothing that intercepts.
+    public func drain() throws(FirewallError) {
+        let (next, _) = try OwnedFirewall.reachable(plan.spec.draining)
+        defer { plan = next }
+        // Without the table nothing is intercepted; what refuses in its place must go all the same.
+        guard isOwned else { return removeDownTable() }
+        try put(next)
+        sweepTimeWait()
+    }
+
+    /// Whether sockets that finished sessions leave behind are in the way of forwarded packets, and can be destroyed.
+    public var hasTimeWaitToSweep: Bool { plan.spec.isSwept && plan.spec.leavesSocketsInTheWay }
+
+    /// Takes the TIME_WAIT sockets of finished sessions out of the way of connections that are no longer intercepted, from the
+    /// same ports: with early demux on, they would swallow their packets for a minute.
+    public func sweepTimeWait() {
+        if hasTimeWaitToSweep { Sweeper.sweepTimeWait(plan.spec.marks) }
+    }
+
+    private func put(_ next: Plan) throws(FirewallError) {
         guard isOwned else { throw FirewallError(.system, "the table is gone") }
         try check(next)
         let previous = plan
-        self.notices = notices
         do throws(FirewallError) {
             try install(next, tableExists: true)
             plan = next
@@ -90,13 +124,6 @@ public final class OwnedFirewall {
             restore(previous)
             throw error
         }
-    }
-
-    /// Intercepts nothing more, and keeps what the open sessions need. Where that fails, the old rules stay until ``remove()``.
-    public func drain() throws(FirewallError) {
-        var spec = plan.spec
-        spec.isDraining = true
-        try replace(with: spec)
     }
 
     /// A clean stop: takes away everything that was made. May be called again.

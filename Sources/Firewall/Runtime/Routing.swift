@@ -10,8 +10,10 @@ struct Routing {
             let ours = listed.filter { $0.isOurs && $0.mask == plan.spec.marks.mask }
             var lines: [String] = []
             if let route = plan.route { lines.append("route replace \(route)") }
-            for rule in ours where !plan.rules.contains(where: { rule.isSame(as: $0) }) { lines.append(deletion(rule)) }
+            // Added first: between the two a marked packet must find a route. Rules of one preference may stand side by side.
             for rule in plan.rules where !ours.contains(where: { $0.isSame(as: rule) }) { lines.append("rule add \(rule.words)") }
+            let stale = ours.filter { rule in !plan.rules.contains { rule.isSame(as: $0) } }
+            lines += inOrderOfRemoval(stale).map(deletion)
             guard !lines.isEmpty else { continue }
             let result = try ip.run([family, "-batch", "-"], input: lines.map { $0 + "\n" }.joined())
             guard result.status == 0 else { throw failed(result, family) }
@@ -49,8 +51,16 @@ struct Routing {
         Set(ours.compactMap(\.table)).subtracting([plan.spec.routeTable])
     }
 
+    /// The reverse of the order in a plan: those for "lo" keep the others' packets from being called martians.
+    private func inOrderOfRemoval(_ rules: [ListedRule]) -> [ListedRule] {
+        rules.filter { $0.incoming != "lo" } + rules.filter { $0.incoming == "lo" }
+    }
+
+    /// With its target: another rule may differ in that alone.
     private func deletion(_ rule: ListedRule) -> String {
-        "rule del pref \(rule.preference)\(rule.incoming.map { " iif \($0)" } ?? "") fwmark \(hex(rule.mark ?? 0))/\(hex(rule.mask)) protocol \(ownProtocol)"
+        let target = rule.goto.map { " goto \($0)" } ?? rule.table.map { " lookup \($0)" } ?? ""
+        return
+            "rule del pref \(rule.preference)\(rule.incoming.map { " iif \($0)" } ?? "") fwmark \(hex(rule.mark ?? 0))/\(hex(rule.mask))\(target) protocol \(ownProtocol)"
     }
 
     private func failed(_ result: Tool.Finished, _ family: String) -> FirewallError {

@@ -25,6 +25,9 @@ let clearwayBinary: String = {
 /// Starts what follows on a host that has no `nft`: in the mounts of its own that `ip netns exec` gives it, the program cannot be executed.
 let withoutNft = ["sh", "-c", #"mount --bind /dev/null "$(readlink -f "$(command -v nft)")" && exec "$@""#, "sh"]
 
+/// Starts what follows on a host that has no `ss`: left-over sockets cannot be destroyed there.
+let withoutSs = ["sh", "-c", #"mount --bind /dev/null "$(readlink -f "$(command -v ss)")" && exec "$@""#, "sh"]
+
 /// A running Clearway.
 final class Clearway {
     let program: Program
@@ -81,6 +84,15 @@ final class Clearway {
         }
     }
 
+    /// Rewrites the configuration and waits until it is in force.
+    func reload(_ configuration: ClearwayConfiguration) throws {
+        try configuration.toml.write(toFile: configurationFile, atomically: true, encoding: .utf8)
+        let said = { self.log.split(separator: "\n").count { $0.contains("\"reloaded\"") } }
+        let before = said()
+        program.signal(SIGHUP)
+        try waitUntil("the new configuration in force") { said() > before }
+    }
+
     /// Asks it to stop; its exit status.
     func stop() throws -> ExitStatus {
         program.signal(SIGTERM)
@@ -106,6 +118,17 @@ final class Clearway {
     /// Open descriptors.
     var descriptors: Int {
         ((try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(program.pid)/fd")) ?? []).count
+    }
+
+    /// How often its threads have gone to sleep so far.
+    var waits: Int {
+        let folder = "/proc/\(program.pid)/task"
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return threads.reduce(0) { sum, thread in
+            let status = (try? String(contentsOfFile: "\(folder)/\(thread)/status", encoding: .utf8)) ?? ""
+            let line = status.split(separator: "\n").first { $0.hasPrefix("voluntary_ctxt_switches:") } ?? ""
+            return sum + (Int(line.filter(\.isNumber)) ?? 0)
+        }
     }
 
     /// Seconds of processor time used so far.
