@@ -204,9 +204,9 @@ extension Situations {
 
         private static func expectEcho(_ stage: Stage, _ client: Int, _ server: Int) throws {
             try stage.client.send(client, "ping")
-            #expect(try stage.server.receive(server, 4) == "ping")
+            try #require(stage.server.receive(server, 4) == "ping")
             try stage.server.send(server, "pong")
-            #expect(try stage.client.receive(client, 4) == "pong")
+            try #require(stage.client.receive(client, 4) == "pong")
         }
     }
 }
