@@ -86,7 +86,7 @@ extension Section {
         let members = self.members(at: table)
         var upstream = Upstream(name: name, members: (members ?? []).map(\.value))
         upstream.balancing = choice("policy", of: Upstream.Balancing.self) ?? upstream.balancing
-        upstream.check = duration("check") ?? (upstream.members.count > 1 ? Upstream.defaultCheck : .zero)
+        upstream.check = checkInterval() ?? (upstream.members.count > 1 ? Upstream.defaultCheck : .zero)
         upstream.sendProxy = boolean("send_proxy") ?? false
         upstream.sendName = boolean("send_name") ?? true
         if entries["send_name"] != nil, upstream.sendName, let first = upstream.members.first(where: { $0.scheme == .socks5 }),
@@ -99,6 +99,14 @@ extension Section {
             collector.error(at: check.valueOffset, "check: not yet supported together with via")
         }
         return members == nil ? nil : upstream
+    }
+
+    private func checkInterval() -> Duration? {
+        guard let interval = duration("check") else { return nil }
+        if interval != .zero, interval < Upstream.leastCheck, let node = entries["check"] {
+            collector.error(at: node.valueOffset, "check: a proxy needs time to answer: 0s, or at least 100ms")
+        }
+        return interval
     }
 
     private func members(at table: Int) -> [(value: Upstream.Member, offset: Int)]? {

@@ -80,6 +80,7 @@ extension Upstream {
     static let longestChain = 8
     /// Between two checks of a group's members, unless `check` says something else.
     static let defaultCheck = Duration.seconds(10)
+    static let leastCheck = Duration.milliseconds(100)
     /// Actions that exist without a table.
     static let reservedNames = ["direct", "reject"]
 }

@@ -135,6 +135,10 @@ import TransparentSockets
             ]
         ),
         (
+            "[[upstream]]\nname = 'a'\n\(url)\ncheck = '99ms'",
+            ["4:9: check: a proxy needs time to answer: 0s, or at least 100ms"]
+        ),
+        (
             "[[upstream]]\nname = 'a'\n\(url)\nvia = 'bb'\n[[upstream]]\nname = 'b'\n\(url)",
             [#"4:7: via: there is no upstream "bb", did you mean "b"?"#]
         ),

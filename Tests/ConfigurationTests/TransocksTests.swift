@@ -143,6 +143,17 @@ import TransparentSockets
         #expect(try proxy("http://a:b@c@10.0.0.1:1").password == "b@c")
     }
 
+    /// These end up in a log.
+    @Test(arguments: [
+        "socks5://user:se#cret@10.0.0.1:1080", "socks5://user:se/cret@10.0.0.1:1080", "http://user:se?cret@10.0.0.1:1080",
+        "user:secret@x://10.0.0.1:1080", "http://user:secret@", "user:secret@10.0.0.1:1080",
+    ])
+    func nothingOfAPasswordIsSaid(_ url: String) {
+        #expect {
+            _ = try Upstream.Member(transocks: url)
+        } throws: { !"\($0)".contains("cret") }
+    }
+
     @Test(arguments: [
         ("", ""), ("10.0.0.1:1080", ""), ("//10.0.0.1:1080", ""), ("https://10.0.0.1:443", "https"),
         ("socks5h://10.0.0.1:1080", "socks5h"), ("socks4://10.0.0.1:1080", "socks4"), ("socks4a://10.0.0.1:1", "socks4a"),

@@ -44,7 +44,7 @@ extension Situations {
 
         /// It takes connections and never says a word: the session that meets it still gets through, the next ones do not meet it.
         @Test func aSilentMemberCostsOneSessionATimeAndNobodyTheSession() throws {
-            try play(Self.group(["http://198.51.100.2:1090", "socks5://198.51.100.2:1091"]), timeouts: "connect = \"2s\"") {
+            try play(Self.group(["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"]), timeouts: "connect = \"2s\"") {
                 stage in
                 _ = try stage.server.listen(Self.server, port: 1090)
                 _ = try Self.microsocks(stage, 1091)
@@ -52,10 +52,68 @@ extension Situations {
                 try Self.roundTrip(stage, port)
                 try Self.roundTrip(stage, port)
                 let records = try stage.clearway.waitForSessions(2)
-                #expect(records.allSatisfy { $0.ending == "client-fin" && $0.string("member").hasPrefix("socks5") })
+                #expect(records.allSatisfy { $0.ending == "client-fin" && $0.string("member").hasSuffix("1091") })
                 // Half of the time for the first member, and what is left for the other.
                 #expect((1..<2).contains(records[0].fields["duration"] as? Double ?? 0))
                 #expect((records[1].fields["duration"] as? Double ?? 9) < 1)
+            }
+        }
+
+        /// The proxy answers, and waits for a destination that does not: nobody can have proxies left out by dialling into the void.
+        @Test func aSilentDestinationIsNotTheProxysFault() throws {
+            try play(Self.group(["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"]), timeouts: "connect = \"1s\"") {
+                stage in
+                let proxies = try stage.server.listen(Self.server, port: 1090)
+                _ = try Self.microsocks(stage, 1091)
+                let port = try Self.echo(stage)
+                for _ in 0..<2 {
+                    let client = try stage.client.connect(Self.server, port).socket
+                    let proxy = try stage.server.accept(proxies).socket
+                    #expect(try stage.server.receive(proxy, 3) == "\u{5}\u{1}\0")
+                    try stage.server.send(proxy, "\u{5}\0")
+                    _ = try stage.server.receive(proxy, 10)
+                    try stage.client.send(client, "ping")
+                    #expect(try stage.client.receive(client, 4) == "ping")
+                    try stage.client.close(client)
+                }
+                #expect(try !stage.clearway.log.contains("left out"))
+            }
+        }
+
+        /// Its name has two addresses, and the proxy listens on the second.
+        @Test func aCheckAsksAllAddressesOfAName() throws {
+            let members = ["socks5h://localhost:1090", "socks5://198.51.100.2:1091"]
+            try play(Self.group(members, "check = \"100ms\"")) { stage in
+                try Self.wait(stage, "upstream check failed", members[0])
+                _ = try stage.topology.router.start(["microsocks", "-i", "127.0.0.1", "-p", "1090"])
+                try Self.wait(stage, "upstream works again", members[0])
+            }
+        }
+
+        /// A chain of three whose first link is dead: that says nothing of the others.
+        @Test func aBrokenChainBlamesTheLinkThatBroke() throws {
+            let policy = """
+                [[upstream]]
+                name = "first"
+                urls = ["socks5://198.51.100.2:1", "socks5://198.51.100.2:2"]
+                check = "0s"
+                [[upstream]]
+                name = "second"
+                urls = ["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"]
+                via = "first"
+                [[upstream]]
+                name = "third"
+                urls = ["socks5://198.51.100.2:1092", "socks5://198.51.100.2:1093"]
+                via = "second"
+                [[rule]]
+                action = "third"
+                """
+            try play(policy) { stage in
+                let answer = try stage.client.perform("attempt", ["host": Self.server, "port": 7_777])
+                #expect(answer.strings("outcomes") == ["ECONNRESET"])
+                try stage.expectEnding("upstream-refused")
+                let blamed = try stage.clearway.log.split(separator: "\n").filter { $0.contains("left out") }
+                #expect(blamed.count == 2 && blamed.allSatisfy { $0.contains("\"first\"") })
             }
         }
 

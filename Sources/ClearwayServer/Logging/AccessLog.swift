@@ -91,11 +91,11 @@ class AccessLog: SessionObserver, @unchecked Sendable {
                 [
                     ("duration", .duration(nanoseconds)), ("member", .text(member)), ("reason", .text(reason)),
                     ("upstream", .text(upstream)),
-                ], kind: member)
+                ], kind: upstream + " " + member)
         case .memberRestored(let upstream, let member):
             log(
                 .notice, "upstream member works again", [("member", .text(member)), ("upstream", .text(upstream))],
-                kind: member)
+                kind: upstream + " " + member)
         case .sessionFailed(let listener, let ending, let reason):
             log(
                 .warning, "session failed",

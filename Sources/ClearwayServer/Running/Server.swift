@@ -160,12 +160,18 @@ final class Server {
         let settings = Settings(new, routes, limits, workers: workers.count, mark: rules.mark)
         let bound = try bind(plan, except: listeners, workers: workers.count, mark: rules.mark)
         let log = try new.log.file == configuration.log.file ? nil : LogFile(path: new.log.file)
+        let old = upstreams.routes
         do throws(SocketError) {
             try upstreams.replace(with: routes)
         } catch {
             throw Failure(.systemError, "\(error)")
         }
-        try rules.replace(with: new, logs.logger)
+        do throws(Failure) {
+            try rules.replace(with: new, logs.logger)
+        } catch {
+            try? upstreams.replace(with: old)
+            throw error
+        }
         // From here on nothing can fail.
         let kept = plan.kept(from: listeners)
         for (index, worker) in workers.enumerated() {

@@ -43,8 +43,10 @@ final class Upstreams {
     func planned(_ configuration: Configuration) -> Routes { Routes(configuration, inheriting: routes) }
 
     func replace(with new: Routes) throws(SocketError) {
-        routes = new
         try lookAfter(new)
+        routes = new
+        // Names that are new: sessions must not be the first to ask.
+        resolver.waitForFirstRound(atMost: Self.longestStart)
     }
 
     private func lookAfter(_ routes: Routes) throws(SocketError) {

@@ -14,9 +14,13 @@ extension Upstream.Member {
         let isScheme = text.contains(":") && word.first?.isLetter == true
         guard isScheme, let mark, let scheme = ["socks5": Upstream.Scheme.socks5, "http": .http][word] else {
             // A host without a scheme is none, even one that looks like it.
-            throw TransocksError("proxy: unknown scheme: \(isScheme ? word : "")")
+            let isHarmless = isScheme && !word.contains { "@/".contains($0) || $0 == ":" }
+            throw TransocksError("proxy: unknown scheme: \(isHarmless ? word : "")")
         }
         var rest = text[mark.upperBound...].prefix { !"/?#".contains($0) }
+        guard !text[rest.endIndex...].contains("@") else {
+            throw TransocksError("proxy_url: /, ? and # in a user name or password are written %2F, %3F and %23")
+        }
         var user: String?
         var password: String?
         if let at = rest.lastIndex(of: "@") {

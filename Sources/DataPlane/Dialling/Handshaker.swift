@@ -21,7 +21,9 @@ extension Session {
         while true {
             switch read(&handshake) {
             case .needsMore:
-                if let ended = await wait(.handshaking, until: deadline) { return .failed(ended) }
+                guard let ended = await wait(.handshaking, until: deadline) else { continue }
+                // Whoever dials a silent destination must not have the proxy taken for silent.
+                return ended == .upstreamTimeout && handshake.isAsked ? .refused(ended) : .failed(ended)
             case .send(let bytes):
                 if let failed = send(bytes) { return .failed(failed) }
             case .done: return .passed

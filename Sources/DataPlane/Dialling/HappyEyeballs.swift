@@ -28,7 +28,7 @@ extension Session {
                     nextAt = worker.loop.now + headStart
                 } catch {
                     last = failure(error)
-                    if last.isOurs { return last }
+                    if last.isOurs, rivals.isEmpty { return last }
                 }
             }
             guard !rivals.isEmpty else { return last }
@@ -38,6 +38,7 @@ extension Session {
                 // What becomes of the losers must not be taken for news of the winner.
                 for rival in rivals { _ = cs_close(rival.raw) }
                 rivals = []
+                forgetUpstreamEvents()
                 // Edges were told to the race, not of this socket: they are asked for again.
                 return await connected(until: deadline, isWatched: true)
             }

@@ -12,13 +12,15 @@ enum Passage {
     case refused(Ending)
     /// The proxy was not asked, for it is not of the kind that could do it; another may be.
     case unfit(Ending)
+    /// The way to the proxy is broken, in front of it: that says nothing of the proxy.
+    case cutOff(Ending)
     /// Another proxy would not change that.
     case over(Ending)
 
     var ending: Ending? {
         switch self {
         case .passed: nil
-        case .failed(let ending), .refused(let ending), .unfit(let ending), .over(let ending): ending
+        case .failed(let ending), .refused(let ending), .unfit(let ending), .cutOff(let ending), .over(let ending): ending
         }
     }
 }
@@ -54,6 +56,7 @@ extension Session {
             // One that does not answer must leave time for others, and have enough of it to answer from far away.
             let share = (deadline - worker.loop.now) / UInt64(min(group.members.count - tried.count, Self.mostShares))
             tried.insert(number)
+            cause = nil
             let before = members.count
             members.append(group.members[number])
             group.members[number].sessions.wrappingAdd(1, ordering: .relaxed)
@@ -63,7 +66,10 @@ extension Session {
             abandonUpstream()
             leave(members[before...])
             members.removeSubrange(before...)
-            if case .over = last { return last }
+            switch last {
+            case .over, .cutOff: return last
+            case .passed, .failed, .refused, .unfit: break
+            }
         }
         return last
     }
@@ -92,8 +98,7 @@ extension Session {
             if case .name(let name) = member.settings.host { there.name = name }
             switch await pass(through: via, to: there, until: deadline) {
             case .passed: return .passed
-            // The way to it is broken: that says nothing of this one, and would be so for the others.
-            case .failed(let ending): return .over(ending)
+            case .failed(let ending), .cutOff(let ending): return .cutOff(ending)
             case .refused(let ending), .unfit(let ending), .over(let ending):
                 return ending.isOurs ? .over(ending) : .failed(ending)
             }
@@ -117,7 +122,10 @@ extension Session {
             guard let time = member.failed(now: worker.loop.now, isTrial: isTrial) else { break }
             worker.observer.event(
                 .memberEjected(upstream: upstream, member: label, nanoseconds: time, reason: ending.rawValue))
-        case .unfit, .over: break
+        // It answered, or nobody waited for its answer.
+        case .over(let ending) where !ending.isOurs:
+            if member.worked() { worker.observer.event(.memberRestored(upstream: upstream, member: label)) }
+        case .unfit, .cutOff, .over: if isTrial { member.trialEndedWithoutResult(now: worker.loop.now) }
         }
     }
 

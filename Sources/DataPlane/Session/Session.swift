@@ -180,8 +180,11 @@ final class Session {
         local = nil
         dialled = nil
         upstream = nil
-        upstreamEvents = 0
+        forgetUpstreamEvents()
     }
+
+    /// What was told of another socket says nothing of this one.
+    func forgetUpstreamEvents() { upstreamEvents = 0 }
 
     /// Waits for the first edge of the upstream's socket.
     func connected(until deadline: UInt64, isWatched: Bool) async -> Ending? {
@@ -210,7 +213,10 @@ final class Session {
         guard !isSetUpTimeOver else { return Self.timeout(in: phase) }
         self.phase = phase
         worker.loop.setDeadline(id, at: setUpDeadline)
-        return await withUnsafeContinuation { waiter = $0 }
+        let ended = await withUnsafeContinuation { waiter = $0 }
+        // What failed before is not why this took too long.
+        if ended == .upstreamTimeout { cause = nil }
+        return ended
     }
 
     static func timeout(in phase: Phase) -> Ending? { phase == .sniffing || phase == .racing ? nil : .upstreamTimeout }

@@ -31,12 +31,12 @@ public final class HealthChecker: Sendable {
     /// From now on checks these upstreams' members, and no others.
     public func watch(_ upstreams: [UpstreamGroup]) throws(SocketError) {
         let checked = upstreams.filter { $0.settings.checkInterval > 0 }
-        let mustStart = isRunning.withLock { isRunning in
-            defer { isRunning = isRunning || !checked.isEmpty }
-            return !isRunning && !checked.isEmpty
-        }
+        let mustStart = isRunning.withLock { !$0 } && !checked.isEmpty
         wanted.withLock { $0 = checked }
-        if mustStart { try startThread("checker") { [self] in run() } }
+        if mustStart {
+            try startThread("checker") { [self] in run() }
+            isRunning.withLock { $0 = true }
+        }
         signal(wakeup)
     }
 
@@ -45,12 +45,14 @@ public final class HealthChecker: Sendable {
         while true {
             if let new = wanted.withLock({ $0.take() }) {
                 for check in checks { check.stop() }
-                checks = new.flatMap { group in group.members.map { Check($0, of: group) } }
+                let kept = Set(new.flatMap(\.members).map(ObjectIdentifier.init))
+                for check in checks where !kept.contains(ObjectIdentifier(check.member)) { check.member.unchecked() }
+                checks = new.flatMap { group in group.members.map { Check($0, of: group, mark: mark) } }
             }
             let now = cs_monotonic_nanoseconds()
             // First: the next check may be due at the very moment that this one has had its time.
             for check in checks where check.raw >= 0 && check.deadline <= now { tell(check, .fails("no answer")) }
-            for check in checks where check.dueAt <= now { tell(check, check.begin(now: now, mark: mark)) }
+            for check in checks where check.dueAt <= now { tell(check, check.begin(now: now)) }
             var entries = [pollfd(fd: wakeup.raw, events: Int16(POLLIN), revents: 0)]
             entries += checks.map { pollfd(fd: $0.raw, events: $0.events, revents: 0) }
             let next = checks.map(\.nextLook).min() ?? .max
@@ -80,17 +82,23 @@ private final class Check {
     let upstream: String
     private let interval: UInt64
     private let sendsHeader: Bool
+    private let mark: UInt32
     private var socket: Descriptor?
+    /// Addresses that were not tried yet.
+    private var others: ArraySlice<UpstreamAddress> = []
     private var probe: ProxyProbe?
     private var isConnected = false
+    /// What has come and is not understood yet.
+    private var received: [UInt8] = []
     private(set) var dueAt: UInt64 = 0
     private(set) var deadline: UInt64 = 0
 
-    init(_ member: UpstreamMember, of group: UpstreamGroup) {
+    init(_ member: UpstreamMember, of group: UpstreamGroup, mark: UInt32) {
         self.member = member
         upstream = group.settings.name
         interval = group.settings.checkInterval
         sendsHeader = group.settings.sendsHeader
+        self.mark = mark
     }
 
     /// -1, which `poll` skips, while there is nothing to wait for.
@@ -101,26 +109,38 @@ private final class Check {
 
     func stop() { socket = nil }
 
-    func begin(now: UInt64, mark: UInt32) -> ProxyProbe.Step {
+    func begin(now: UInt64) -> ProxyProbe.Step {
         dueAt = now + interval
         deadline = now + min(interval, HealthChecker.longestCheck)
-        isConnected = false
         // The resolver tells of names that it cannot find.
-        guard let address = member.addresses.first else { return .needsMore }
+        others = member.addresses[...]
+        return others.isEmpty ? .needsMore : connect()
+    }
+
+    /// To the next address; the proxy fails when none is left.
+    private func connect() -> ProxyProbe.Step {
         var options = DialOptions()
         options.mark = mark
-        do throws(SocketError) {
-            socket = try dial(address, options).release()
-            return .needsMore
-        } catch {
-            return .fails("\(error)")
+        var failure = "no address"
+        while let address = others.popFirst() {
+            isConnected = false
+            do throws(SocketError) {
+                socket = try dial(address, options).release()
+                return .needsMore
+            } catch {
+                failure = "\(error)"
+            }
         }
+        return .fails(failure)
     }
 
     func advance() -> ProxyProbe.Step {
         if !isConnected {
-            if let error = connectionError(raw) { return .fails("\(SocketError(call: "connect", errno: error))") }
+            if let error = connectionError(raw) {
+                return others.isEmpty ? .fails("\(SocketError(call: "connect", errno: error))") : connect()
+            }
             isConnected = true
+            received = []
             let settings = member.settings
             let proxy = String(settings.label.split(separator: "/").last ?? "")
             var probe = ProxyProbe(settings.kind, proxy, settings.credentials)
@@ -129,17 +149,23 @@ private final class Check {
             return send((sendsHeader ? ProxyHeader.local : []) + probe.opening)
         }
         var buffer = [UInt8](repeating: 0, count: ConnectClient.longestAnswer)
-        let count = buffer.withUnsafeMutableBytes { cs_peek(raw, $0.baseAddress!, $0.count) }
+        let count = buffer.withUnsafeMutableBytes { cs_receive(raw, $0.baseAddress!, $0.count) }
         guard count > 0 else {
             if count == -Int(EAGAIN) || count == -Int(EINTR) { return .needsMore }
             return .fails(
                 count == 0
                     ? "it ended in its handshake" : "\(SocketError(call: "recv", errno: Errno(rawValue: -Int32(clamping: count))))")
         }
-        guard let (length, step) = probe?.advance(buffer.span.extracting(0..<count)) else { return .needsMore }
-        if length > 0 { _ = buffer.withUnsafeMutableBytes { cs_receive(raw, $0.baseAddress!, length) } }
-        if case .send(let bytes) = step { return send(bytes) }
-        return step
+        received += buffer[..<count]
+        while let (length, step) = probe?.advance(received.span) {
+            received.removeFirst(length)
+            switch step {
+            case .needsMore where received.count >= ConnectClient.longestAnswer: return .fails("its answer has no end")
+            case .needsMore, .works, .fails: return step
+            case .send(let bytes): if case .fails(let why) = send(bytes) { return .fails(why) }
+            }
+        }
+        return .needsMore
     }
 
     private func send(_ bytes: [UInt8]) -> ProxyProbe.Step {

@@ -49,10 +49,12 @@ public final class Resolver: Sendable {
                 old.first { $0.member === member } ?? Entry(member: member, dueAt: 0)
             }
             state.pending = state.entries.count { $0.member.addresses.isEmpty }
-            defer { state.isRunning = state.isRunning || !members.isEmpty }
             return !state.isRunning && !members.isEmpty
         }
-        if mustStart { try startThread("resolver") { [self] in run() } }
+        if mustStart {
+            try startThread("resolver") { [self] in run() }
+            state.withLock { $0.isRunning = true }
+        }
         signal(wakeup)
     }
 
@@ -66,7 +68,11 @@ public final class Resolver: Sendable {
         while true {
             let now = cs_monotonic_nanoseconds() / 1_000_000
             let (due, nextAt) = state.withLock { state in
-                (state.entries.first { $0.dueAt <= now }?.member, state.entries.map(\.dueAt).min() ?? .max)
+                (
+                    // The one that has waited longest: names that take long to fail must not keep the others from being asked for.
+                    state.entries.filter { $0.dueAt <= now }.min { $0.dueAt < $1.dueAt }?.member,
+                    state.entries.map(\.dueAt).min() ?? .max
+                )
             }
             guard let due else {
                 let wait = nextAt == .max ? -1 : Int32(clamping: nextAt - now)

@@ -16,7 +16,10 @@ public final class UpstreamGroup: Sendable {
     public init(_ settings: UpstreamSettings, inheriting old: UpstreamGroup? = nil) {
         self.settings = settings
         members = settings.members.map { member in
-            old?.members.first { $0.settings == member } ?? UpstreamMember(member)
+            old?.members.first { $0.settings == member }
+                // With another password it is another proxy, at the same addresses.
+                ?? UpstreamMember(
+                    member, resolvedTo: old?.members.first { $0.settings.host == member.host }?.resolvedAddresses ?? [])
         }
         sendsName = settings.members.contains(where: \.sendsName)
         seeds = settings.members.map { Self.seed($0.label) }

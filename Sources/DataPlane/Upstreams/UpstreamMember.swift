@@ -18,10 +18,13 @@ public final class UpstreamMember: Sendable {
     private let ejectedUntil = Atomic<UInt64>(0)
     /// The last check failed.
     private let isDown = Atomic<Bool>(false)
-    /// Of a name: the last good answer.
     private let resolved = Mutex<[IPAddress]>([])
 
-    init(_ settings: UpstreamSettings.Member) { self.settings = settings }
+    /// - Parameter addresses: what is known of its name.
+    init(_ settings: UpstreamSettings.Member, resolvedTo addresses: [IPAddress] = []) {
+        self.settings = settings
+        resolved(to: addresses)
+    }
 
     /// Where to connect to, in this order; empty as long as the name has not been resolved.
     var addresses: [UpstreamAddress] {
@@ -30,6 +33,9 @@ public final class UpstreamMember: Sendable {
         case .name: resolved.withLock { $0 }.map { UpstreamAddress(SocketAddress($0, port: settings.port)) }
         }
     }
+
+    /// Of a name: the last good answer.
+    var resolvedAddresses: [IPAddress] { resolved.withLock { $0 } }
 
     func resolved(to addresses: [IPAddress]) { resolved.withLock { $0 = addresses } }
 
@@ -68,6 +74,9 @@ public final class UpstreamMember: Sendable {
         return time
     }
 
+    /// The session that tried it ended for another reason: the next one may.
+    func trialEndedWithoutResult(now: UInt64) { ejectedUntil.store(now, ordering: .relaxed) }
+
     /// It did what it should.
     ///
     /// - Returns: whether that is news.
@@ -77,6 +86,9 @@ public final class UpstreamMember: Sendable {
         failures.store(0, ordering: .relaxed)
         return ejectedUntil.exchange(0, ordering: .relaxed) != 0
     }
+
+    /// Nobody checks it any more: what the last check found must not last for ever.
+    func unchecked() { isDown.store(false, ordering: .relaxed) }
 
     /// What a check found.
     ///

@@ -36,6 +36,9 @@ public struct ProxyHandshake: Sendable {
         }
     }
 
+    /// The proxy has been told where to connect to: what takes time from now on may be the destination's.
+    public var isAsked: Bool { state == .answer }
+
     /// Bytes of an answer that may have to be looked at together.
     public var longestAnswer: Int { kind == .http ? ConnectClient.longestAnswer : SOCKS5Client.longestAnswer }
 
