@@ -36,7 +36,7 @@ extension Situations {
                 let listener = try stage.server.listen(variant.family.server)
                 try stage.server.perform("serve", ["socket": listener.socket, "manner": "echo"])
                 let port = listener.int("port")
-                #expect(try Self.echoes(stage, port))
+                #expect(try stage.echoes(port))
 
                 let flood = try stage.client.perform("flood", ["host": variant.family.server, "port": port, "count": 300])
                 try waitUntil("every SYN of the flood answered") {
@@ -53,20 +53,7 @@ extension Situations {
                 #expect(clearway.program.isRunning)
 
                 try stage.client.perform("hang_up", ["sockets": flood.ints("sockets")])
-                try waitUntil("new connections served again") { try Self.echoes(stage, port) }
-            }
-        }
-
-        private static func echoes(_ stage: Stage, _ port: Int) throws -> Bool {
-            let connection = try stage.client.perform("connect", ["host": stage.variant.family.server, "port": port])
-            guard connection.outcome == "connected" else { return false }
-            do {
-                try stage.client.send(connection.socket, "again")
-                let answer = try stage.client.perform("receive", ["socket": connection.socket, "bytes": 5, "timeout": 5])
-                try stage.client.reset(connection.socket)
-                return answer.string("text") == "again"
-            } catch is PeerFailure {
-                return false
+                try waitUntil("new connections served again") { try stage.echoes(port) }
             }
         }
     }

@@ -18,7 +18,7 @@ extension Situations {
                 let listener = try stage.server.listen(Family.v4.server)
                 try stage.server.perform("serve", ["socket": listener.socket, "manner": "echo"])
                 let port = listener.int("port")
-                #expect(try Self.echoes(stage, port))
+                #expect(try stage.echoes(port))
                 let flood = try stage.client.perform("flood", ["host": Family.v4.server, "port": port, "count": 300])
                 try waitUntil("every SYN of the flood answered") {
                     try stage.topology.client.require(["ss", "-Hnt", "state", "syn-sent"]).isEmpty
@@ -28,7 +28,7 @@ extension Situations {
                 }
                 #expect(transocks.program.isRunning)
                 try stage.client.perform("hang_up", ["sockets": flood.ints("sockets")])
-                try waitUntil("new connections served again") { try Self.echoes(stage, port) }
+                try waitUntil("new connections served again") { try stage.echoes(port) }
             }
         }
 
@@ -217,19 +217,6 @@ extension Situations {
                     return String(decoding: said, as: UTF8.self).components(separatedBy: "\"proxy ends\"").count > 300
                 }
                 #expect(try transocks.stop() == .exited(0))
-            }
-        }
-
-        private static func echoes(_ stage: Stage, _ port: Int) throws -> Bool {
-            let connection = try stage.client.perform("connect", ["host": Family.v4.server, "port": port])
-            guard connection.outcome == "connected" else { return false }
-            do {
-                try stage.client.send(connection.socket, "again")
-                let answer = try stage.client.perform("receive", ["socket": connection.socket, "bytes": 5, "timeout": 5])
-                try stage.client.reset(connection.socket)
-                return answer.string("text") == "again"
-            } catch is PeerFailure {
-                return false
             }
         }
     }

@@ -68,6 +68,20 @@ final class Stage {
         let socket = try client.connect(variant.family.server, listener.int("port"), options).socket
         return (socket, try server.accept(listener).socket)
     }
+
+    /// Whether a new connection gets its bytes back from an echo on that port of the server.
+    func echoes(_ port: Int) throws -> Bool {
+        let connection = try client.perform("connect", ["host": variant.family.server, "port": port])
+        guard connection.outcome == "connected" else { return false }
+        do {
+            try client.send(connection.socket, "again")
+            let answer = try client.perform("receive", ["socket": connection.socket, "bytes": 5, "timeout": 5])
+            try client.reset(connection.socket)
+            return answer.string("text") == "again"
+        } catch is PeerFailure {
+            return false
+        }
+    }
 }
 
 /// Plays a situation in a variant, and clears the stage whatever happens.
