@@ -17,6 +17,15 @@ enum Passage {
     /// Another proxy would not change that.
     case over(Ending)
 
+    /// The proxy did what a proxy does, whatever came of it.
+    var wasAnswered: Bool {
+        switch self {
+        case .passed, .refused: true
+        case .over(let ending): !ending.isOurs
+        case .failed, .unfit, .cutOff: false
+        }
+    }
+
     var ending: Ending? {
         switch self {
         case .passed: nil
@@ -115,17 +124,14 @@ extension Session {
 
     private func note(_ passage: Passage, _ member: UpstreamMember, of group: UpstreamGroup, isTrial: Bool) {
         let (upstream, label) = (group.settings.name, member.settings.label)
-        switch passage {
-        case .passed, .refused:
+        if passage.wasAnswered {
             if member.worked() { worker.observer.event(.memberRestored(upstream: upstream, member: label)) }
-        case .failed(let ending):
-            guard let time = member.failed(now: worker.loop.now, isTrial: isTrial) else { break }
+        } else if case .failed(let ending) = passage {
+            guard let time = member.failed(now: worker.loop.now, isTrial: isTrial) else { return }
             worker.observer.event(
                 .memberEjected(upstream: upstream, member: label, nanoseconds: time, reason: ending.rawValue))
-        // It answered, or nobody waited for its answer.
-        case .over(let ending) where !ending.isOurs:
-            if member.worked() { worker.observer.event(.memberRestored(upstream: upstream, member: label)) }
-        case .unfit, .cutOff, .over: if isTrial { member.trialEndedWithoutResult(now: worker.loop.now) }
+        } else if isTrial {
+            member.trialEndedWithoutResult(now: worker.loop.now)
         }
     }
 
