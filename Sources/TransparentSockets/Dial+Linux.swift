@@ -6,9 +6,10 @@ internal import Glibc
 /// Begins to connect and returns at once; the socket is non-blocking, TCP_NODELAY.
 ///
 /// - Throws: `SocketError`: ECONNREFUSED, ENETUNREACH, EHOSTUNREACH when the answer is known at once; EADDRNOTAVAIL when no
-///   port is left towards this upstream; EMFILE, ENFILE; EPERM without CAP_NET_ADMIN for a mark or a foreign source.
+///   port is left towards this upstream; EMFILE, ENFILE; EPERM without CAP_NET_ADMIN for a mark or a foreign source; ENODEV
+///   for a device that does not exist.
 ///
-/// Source: `connect(2)`; `ip(7)` IP_TRANSPARENT and IP_BIND_ADDRESS_NO_PORT (without it, one source address is limited to
+/// Source: `connect(2)`; `socket(7)` SO_BINDTODEVICE; `ip(7)` IP_TRANSPARENT and IP_BIND_ADDRESS_NO_PORT (without it, one source address is limited to
 /// some 28,000 connections in all); `tcp(7)` TCP_DEFER_ACCEPT, which makes a connecting socket hold back the handshake's last
 /// acknowledgement (Linux' `net/ipv4/tcp_input.c`).
 public func dial(
@@ -34,6 +35,7 @@ private func dialOnce(
     if options.mark != 0 {
         try check("setsockopt(SO_MARK)", cs_set_option(raw, cs_level_socket, SO_MARK, Int32(bitPattern: options.mark)))
     }
+    if let device = options.device { try bindDevice(raw, device) }
     try check("setsockopt(TCP_NODELAY)", cs_set_option(raw, cs_level_tcp, TCP_NODELAY, 1))
     try setKeepAlive(raw, seconds: options.keepAlive)
     try bindSource(raw, options.source)
@@ -44,11 +46,21 @@ private func dialOnce(
     return DialedConnection(descriptor: descriptor, progress: try beginToConnect(raw, to: upstream))
 }
 
+func bindDevice(_ raw: Int32, _ device: String) throws(SocketError) {
+    // Of a longer name the kernel takes the beginning, which may be another interface's name; a NUL would cut it off as well,
+    // and the empty name binds to nothing.
+    guard 1..<Int(IFNAMSIZ) ~= device.utf8.count, !device.utf8.contains(0) else {
+        throw SocketError(
+            call: "setsockopt(SO_BINDTODEVICE)", errno: .operationNotSupportedByDevice, hint: "'\(device)' is no interface's name")
+    }
+    try check("setsockopt(SO_BINDTODEVICE) \(device)", cs_bind_device(raw, device))
+}
+
 private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketError) {
     let address: SocketAddress
     switch source {
     case .unspecified: return
-    case .address(let value):
+    case .own(let value), .address(let value):
         address = SocketAddress(value, port: 0)
         try check(
             "setsockopt(IP_BIND_ADDRESS_NO_PORT)", cs_set_option(raw, cs_level_ip, CS_IP_BIND_ADDRESS_NO_PORT, 1))
@@ -57,12 +69,15 @@ private func bindSource(_ raw: Int32, _ source: SourceAddress) throws(SocketErro
         // Shared with our other connections from the same client port, and with its TIME_WAIT.
         try check("setsockopt(SO_REUSEADDR)", cs_set_option(raw, cs_level_socket, SO_REUSEADDR, 1))
     }
-    let ipv6 = address.address.isIPv6
-    try check(
-        ipv6 ? "setsockopt(IPV6_TRANSPARENT)" : "setsockopt(IP_TRANSPARENT)",
-        ipv6
-            ? cs_set_option(raw, cs_level_ipv6, CS_IPV6_TRANSPARENT, 1)
-            : cs_set_option(raw, cs_level_ip, IP_TRANSPARENT, 1))
+    if case .own = source {
+    } else {
+        let ipv6 = address.address.isIPv6
+        try check(
+            ipv6 ? "setsockopt(IPV6_TRANSPARENT)" : "setsockopt(IP_TRANSPARENT)",
+            ipv6
+                ? cs_set_option(raw, cs_level_ipv6, CS_IPV6_TRANSPARENT, 1)
+                : cs_set_option(raw, cs_level_ip, IP_TRANSPARENT, 1))
+    }
     var endpoint = address.endpoint
     try check("bind \(address)", cs_bind(raw, &endpoint))
 }
@@ -156,6 +171,17 @@ public func localAddress(_ raw: Int32) throws(SocketError) -> LocalAddress {
         throw SocketError(call: "getsockname", errno: .addressFamilyNotSupported)
     }
     return LocalAddress(address)
+}
+
+/// The address of ours that packets to `destination` leave from, as the routes are now. Nothing is sent.
+///
+/// Source: `udp(7)`: connecting a datagram socket chooses a route.
+public func localAddress(towards destination: IPAddress) throws(SocketError) -> IPAddress {
+    let family = destination.isIPv6 ? AF_INET6 : AF_INET
+    let probe = Descriptor(owning: try check("socket", cs_socket_datagram(family)))
+    var endpoint = SocketAddress(destination, port: 9).endpoint
+    try check("connect \(destination)", cs_connect(probe.raw, &endpoint))
+    return try localAddress(probe.raw).value.address
 }
 
 /// Every address this host answers to, as its interfaces have them now. Loopback's whole network is not listed.

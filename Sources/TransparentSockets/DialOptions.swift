@@ -2,7 +2,9 @@
 public enum SourceAddress: Hashable, Sendable {
     /// The kernel chooses one of ours.
     case unspecified
-    /// This address and a port of the kernel's choice. A foreign address needs CAP_NET_ADMIN.
+    /// This address of ours and a port of the kernel's choice.
+    case own(IPAddress)
+    /// This address and a port of the kernel's choice. It may be somebody else's, which needs CAP_NET_ADMIN.
     case address(IPAddress)
     /// This address and port. When that pair is in use towards the same upstream, another port of the same address.
     case addressAndPort(SocketAddress)
@@ -13,6 +15,9 @@ public struct DialOptions: Hashable, Sendable {
     /// The number on all packets of the socket (`SO_MARK`); 0: none. Needs CAP_NET_ADMIN.
     public var mark: UInt32 = 0
     public var source: SourceAddress = .unspecified
+    /// The interface that all packets of the socket leave by and come in at (`SO_BINDTODEVICE`), whatever the routes say; nil:
+    /// as they say. When there is no such interface, dialling fails: nothing leaves by another one.
+    public var device: String?
     /// Seconds of silence after which the kernel probes whether the upstream still lives; 0: never.
     public var keepAlive: Int32 = 0
     /// Hold the handshake's last acknowledgement back so that it can travel with the first data.

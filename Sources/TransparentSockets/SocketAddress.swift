@@ -1,4 +1,4 @@
-internal import CSockets
+package import CSockets
 
 /// An address and a port, with the zone of a link-local IPv6 address.
 public struct SocketAddress: Hashable, Sendable {
@@ -67,7 +67,7 @@ extension SocketAddress {
         }
     }
 
-    var endpoint: cs_endpoint {
+    package var endpoint: cs_endpoint {
         var endpoint = cs_endpoint()
         endpoint.port = port
         endpoint.scope = scope
@@ -84,4 +84,12 @@ extension SocketAddress {
         }
         return endpoint
     }
+}
+
+extension SocketAddress {
+    /// For calls of CSockets, by those who make them themselves.
+    package var packed: cs_endpoint { endpoint }
+
+    /// nil: no internet address.
+    package init?(packed: cs_endpoint) { self.init(packed) }
 }

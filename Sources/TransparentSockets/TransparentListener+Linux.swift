@@ -25,10 +25,19 @@ public struct TransparentListener: ~Copyable, Sendable {
     ///
     /// Source: `ip(7)` IP_TRANSPARENT, `ipv6(7)` IPV6_V6ONLY, `socket(7)` SO_REUSEPORT and SO_MARK.
     public init(_ address: ListenAddress, _ options: ListenerOptions) throws(SocketError) {
+        let family = address.value.address.isIPv6 ? AF_INET6 : AF_INET
+        try self.init(
+            on: Descriptor(owning: try check("socket", cs_socket_stream(family, cs_nonblocking))), address, options)
+    }
+
+    /// Binds and listens on a non-blocking stream socket of the address's family that somebody else has made: in another network
+    /// namespace, say. A socket stays in the namespace it was made in, whoever uses it, and what needs a capability needs it there.
+    ///
+    /// - Throws: as the other one.
+    public init(
+        on descriptor: consuming Descriptor, _ address: ListenAddress, _ options: ListenerOptions
+    ) throws(SocketError) {
         let socket = address.value
-        let ipv6 = socket.address.isIPv6
-        let descriptor = Descriptor(
-            owning: try check("socket", cs_socket_stream(ipv6 ? AF_INET6 : AF_INET, cs_nonblocking)))
         try Self.prepare(descriptor.raw, socket, options)
         var endpoint = socket.endpoint
         try check("bind \(address)", cs_bind(descriptor.raw, &endpoint))

@@ -17,6 +17,12 @@ public struct TransparentListener: ~Copyable, Sendable {
         throw unsupported("TransparentListener")
     }
 
+    public init(
+        on descriptor: consuming Descriptor, _ address: ListenAddress, _ options: ListenerOptions
+    ) throws(SocketError) {
+        throw unsupported("TransparentListener")
+    }
+
     public static func checkFree(_ address: ListenAddress, _ options: ListenerOptions) throws(SocketError) {
         throw unsupported("TransparentListener.checkFree")
     }

@@ -87,6 +87,47 @@ import TransparentSockets
         #expect(accepted.client.value.address == IPAddress("127.9.9.9"))
     }
 
+    /// By a source address alone no port is taken before the destination is known: one port serves towards many.
+    @Test(arguments: [("127.0.0.1", "127.9.9.9"), ("::1", "::1")])
+    func aSourceAddressTakesNoPort(_ host: String, _ source: String) throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        var options = DialOptions()
+        options.source = .address(IPAddress(source)!)
+        let target = SocketAddress(IPAddress(host)!, port: try port(of: listener))
+        let client = try dial(UpstreamAddress(target), options, within: .seconds(5))
+        var takesNone: Int32 = 0
+        #expect(cs_get_option(client.raw, cs_level_ip, CS_IP_BIND_ADDRESS_NO_PORT, &takesNone) == 0)
+        #expect(takesNone == 1)
+        #expect(try accept(listener).client.value.address == IPAddress(source))
+    }
+
+    @Test func aDeviceIsTheOnlyWay() throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let target = UpstreamAddress(SocketAddress(IPAddress("127.0.0.1")!, port: try port(of: listener)))
+        var options = DialOptions()
+        options.device = "lo"
+        let client = try dial(target, options, within: .seconds(5))
+        var name = [UInt8](repeating: 0, count: Int(IFNAMSIZ))
+        var length = socklen_t(name.count)
+        #expect(getsockopt(client.raw, cs_level_socket, SO_BINDTODEVICE, &name, &length) == 0)
+        #expect(Array(name.prefix(Int(length))) == [UInt8]("lo\0".utf8))
+    }
+
+    /// The kernel would take the beginning of what is too long, and of a name with a NUL.
+    @Test(arguments: ["", "absent0", "lo\0", "lo, but with a long name"])
+    func withoutItsDeviceNothingLeaves(_ device: String) throws {
+        let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
+        let target = UpstreamAddress(SocketAddress(IPAddress("127.0.0.1")!, port: try port(of: listener)))
+        var options = DialOptions()
+        options.device = device
+        #expect {
+            _ = try dial(target, options, within: .seconds(5)).raw
+        } throws: {
+            guard let error = $0 as? SocketError else { return false }
+            return error.errno == .operationNotSupportedByDevice && error.call.hasPrefix("setsockopt(SO_BINDTODEVICE)")
+        }
+    }
+
     @Test func aSourcePortIsKeptUnlessTaken() throws {
         let listener = try TransparentListener(wildcard(0), ListenerOptions(mode: .tproxy))
         let target = UpstreamAddress(SocketAddress(IPAddress("127.0.0.1")!, port: try port(of: listener)))

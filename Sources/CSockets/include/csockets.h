@@ -16,6 +16,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -123,6 +124,7 @@ static inline void cs_from_sockaddr(const struct sockaddr_storage *from, struct 
 static inline int cs_socket_stream(int family, int flags) {
     return CS_RESULT(socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
 }
+static inline int cs_socket_datagram(int family) { return CS_RESULT(socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0)); }
 static inline int cs_close(int fd) { return CS_RESULT(close(fd)); }
 static inline int cs_bind(int fd, const struct cs_endpoint *address) {
     struct sockaddr_storage raw;
@@ -210,6 +212,11 @@ static inline int cs_namespace_cookie(int fd, uint64_t *cookie) {
 static inline int cs_reset_on_close(int fd) {
     struct linger linger = {.l_onoff = 1, .l_linger = 0};
     return CS_RESULT(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
+}
+// 1: the peer has sent its end, or is gone; asked now, whatever an epoll instance has told or not. Source: poll(2) POLLRDHUP.
+static inline int cs_peer_has_ended(int fd) {
+    struct pollfd entry = {.fd = fd, .events = 0x2000};
+    return poll(&entry, 1, 0) > 0;
 }
 static inline int cs_shutdown(int fd, int how) { return CS_RESULT(shutdown(fd, how)); }
 // By number and not by glibc's functions, which are cancellation points: in a process with threads each would change the
@@ -352,6 +359,7 @@ static inline int64_t cs_thread_id(void) { return syscall(SYS_gettid); }
 static inline void cs_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 static inline int cs_exited(int status) { return WIFEXITED(status); }
 static inline int cs_exit_status(int status) { return WEXITSTATUS(status); }
+static inline int cs_stopped(int status) { return WIFSTOPPED(status); }
 static inline int cs_term_signal(int status) { return WTERMSIG(status); }
 
 static inline uint64_t cs_monotonic_nanoseconds(void) {
@@ -367,5 +375,8 @@ static inline uint64_t cs_realtime_microseconds(void) {
 
 // Gives freed memory back to the system; 1 when there was any. Source: malloc_trim(3).
 static inline int cs_malloc_trim(void) { return malloc_trim(0); }
+
+// At the end, as it builds on what stands here.
+#include "cdatagrams.h"
 
 #endif
