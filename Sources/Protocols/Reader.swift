@@ -26,6 +26,16 @@ struct Reader: ~Escapable {
         return high << 16 | low
     }
 
+    mutating func number32() -> UInt32? {
+        guard rest >= 4, let high = number16(), let low = number16() else { return nil }
+        return UInt32(high) << 16 | UInt32(low)
+    }
+
+    mutating func number64() -> UInt64? {
+        guard rest >= 8, let high = number32(), let low = number32() else { return nil }
+        return UInt64(high) << 32 | UInt64(low)
+    }
+
     /// Passes over `count` bytes.
     /// - Returns: whether there were so many.
     mutating func skip(_ count: Int) -> Bool {

@@ -38,6 +38,22 @@ import TransparentSockets
     }
 
     @Test(arguments: [1, 3, 1_000])
+    func socks5Pipelined(_ chunk: Int) throws {
+        let opening: [UInt8] = [5, 1, 0, 5, 1, 0, 1, 192, 0, 2, 1, 1, 187]
+        let pipelined = ProxyHandshake(.socks5, target, nil, isPipelined: true)
+        let outcome = try play(pipelined, [[5, 0] + granted + [83, 83, 72]], chunk: chunk)
+        #expect(outcome.sent == [opening] && outcome.end == .done && outcome.left == 3)
+        #expect(try play(pipelined, [[5, 0], [5, 5]], chunk: chunk).end == .refused(.socks5(5)))
+        #expect(try play(pipelined, [[5, 255]], chunk: chunk).end == .refused(.noAcceptableMethod))
+        #expect(try play(pipelined, [[5, 0]], chunk: chunk).end == .needsMore)
+        // The method decides what comes next.
+        let credentials = ProxyCredentials(user: "u", password: "p")
+        let asked = try play(
+            ProxyHandshake(.socks5, target, credentials, isPipelined: true), [[5, 2], [1, 0] + granted], chunk: chunk)
+        #expect(asked.sent.first == [5, 2, 0, 2] && asked.end == .done)
+    }
+
+    @Test(arguments: [1, 3, 1_000])
     func socks5WithCredentials(_ chunk: Int) throws {
         let credentials = ProxyCredentials(user: "u", password: "p")
         let request: [UInt8] = [5, 1, 0, 1, 192, 0, 2, 1, 1, 187]

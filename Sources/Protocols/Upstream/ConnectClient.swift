@@ -20,11 +20,10 @@ public enum ConnectClient {
         return Array("CONNECT \(authority) HTTP/1.1\r\nHost: \(authority)\r\n\(agent)\(authorization(credentials))\r\n".utf8)
     }
 
-    /// Asks the proxy about itself (RFC 9110 §9.3.7).
-    ///
-    /// - Parameter proxy: its host and port.
-    static func options(_ proxy: String, _ credentials: ProxyCredentials?) -> [UInt8] {
-        Array("OPTIONS * HTTP/1.1\r\nHost: \(proxy)\r\n\(authorization(credentials))Connection: close\r\n\r\n".utf8)
+    /// Asks the proxy about itself (RFC 9110 §9.3.7). No host is named (RFC 9112 §3.2): there are proxies that would connect there,
+    /// were it themselves, and have to see through that before they answer, or cannot: where TLS is expected, for one.
+    static func options(_ credentials: ProxyCredentials?) -> [UInt8] {
+        Array("OPTIONS * HTTP/1.1\r\nHost:\r\n\(authorization(credentials))Connection: close\r\n\r\n".utf8)
     }
 
     private static func authorization(_ credentials: ProxyCredentials?) -> String {

@@ -1,6 +1,14 @@
+public import TransparentSockets
+
 /// A proxy's handshake, step by step: what to send, and what its answers mean. No sockets: whoever has one gives the bytes.
 public struct ProxyHandshake: Sendable {
     public enum Kind: String, Sendable, CaseIterable { case socks5, socks4a, http }
+
+    public enum Command: Sendable {
+        case connect
+        /// SOCKS5 alone knows it.
+        case udpAssociate
+    }
 
     private enum State { case methodChoice, authenticationAnswer, answer }
 
@@ -9,20 +17,31 @@ public struct ProxyHandshake: Sendable {
     private let kind: Kind
     private let credentials: ProxyCredentials?
     private let request: [UInt8]
+    private let isPipelined: Bool
     private var state: State
+    /// Where the proxy listens for us, as it says; nil: it has not said so, or by a name.
+    public private(set) var bound: SocketAddress?
 
     /// - Parameters:
     ///   - credentials: for SOCKS4a only the user name counts.
     ///   - agent: what HTTP's request says we are.
-    /// - Returns: nil when this kind of proxy cannot be asked for that target: SOCKS4a knows no IPv6 address.
-    public init?(_ kind: Kind, _ target: ProxyTarget, _ credentials: ProxyCredentials?, agent: String? = nil) {
+    ///   - isPipelined: send SOCKS5's request together with the greeting, where there are no credentials. Whoever reads both with one
+    ///     call must not forget the request, as servers in wide use do.
+    /// - Returns: nil when this kind of proxy cannot be asked for that: SOCKS4a knows no IPv6 address, and only SOCKS5 UDP.
+    public init?(
+        _ kind: Kind, _ target: ProxyTarget, _ credentials: ProxyCredentials?, agent: String? = nil, command: Command = .connect,
+        isPipelined: Bool = false
+    ) {
+        guard command == .connect || kind == .socks5 else { return nil }
         self.kind = kind
         self.credentials = credentials
+        // Which of two methods the server chooses decides what comes next.
+        let isPipelined = isPipelined && kind == .socks5 && credentials == nil
+        self.isPipelined = isPipelined
         switch kind {
         case .socks5:
-            request = SOCKS5Client.request(target)
-            // The request waits for the answer: servers in wide use read what comes with the greeting and forget it.
-            opening = SOCKS5Client.greeting(offersCredentials: credentials != nil)
+            request = SOCKS5Client.request(command, target)
+            opening = SOCKS5Client.greeting(offersCredentials: credentials != nil) + (isPipelined ? request : [])
             state = .methodChoice
         case .socks4a:
             guard let request = SOCKS4Client.request(target, user: credentials?.user ?? "") else { return nil }
@@ -65,7 +84,9 @@ public struct ProxyHandshake: Sendable {
             case .refused(let why): return (0, .refused(why))
             case .none:
                 state = .answer
-                return (2, .send(request))
+                guard isPipelined else { return (2, .send(request)) }
+                let (length, step) = answer(bytes.extracting(2..<bytes.count))
+                return (2 + length, step)
             case .credentials:
                 guard let credentials else { return (0, .refused(.noAcceptableMethod)) }
                 state = .authenticationAnswer
@@ -78,16 +99,23 @@ public struct ProxyHandshake: Sendable {
                 return (more, .send(request))
             case let other: return (0, Self.step(other))
             }
-        case .answer:
-            let answer =
-                switch kind {
-                case .socks5: SOCKS5Client.answer(bytes)
-                case .socks4a: SOCKS4Client.answer(bytes)
-                case .http: ConnectClient.answer(bytes)
-                }
-            if case .granted(let more) = answer { return (more, .done) }
-            return (0, Self.step(answer))
+        case .answer: return answer(bytes)
         }
+    }
+
+    /// What the proxy says to the request.
+    private mutating func answer(_ bytes: Span<UInt8>) -> (length: Int, step: Step) {
+        let answer =
+            switch kind {
+            case .socks5: SOCKS5Client.answer(bytes)
+            case .socks4a: SOCKS4Client.answer(bytes)
+            case .http: ConnectClient.answer(bytes)
+            }
+        if case .granted(let more) = answer {
+            if kind == .socks5 { bound = SOCKS5Client.bound(bytes) }
+            return (more, .done)
+        }
+        return (0, Self.step(answer))
     }
 
     private static func step(_ answer: ProxyAnswer) -> Step {

@@ -10,15 +10,14 @@ public struct ProxyProbe: Sendable {
     private let credentials: ProxyCredentials?
     private var state: State
 
-    /// - Parameter proxy: its host and port, for HTTP.
-    public init(_ kind: ProxyHandshake.Kind, _ proxy: String, _ credentials: ProxyCredentials?) {
+    public init(_ kind: ProxyHandshake.Kind, _ credentials: ProxyCredentials?) {
         self.credentials = credentials
         switch kind {
         case .socks5:
             opening = SOCKS5Client.greeting(offersCredentials: credentials != nil)
             state = .methodChoice
         case .http:
-            opening = ConnectClient.options(proxy, credentials)
+            opening = ConnectClient.options(credentials)
             state = .status
         case .socks4a:
             opening = []

@@ -95,3 +95,13 @@ extension ProxyRefusal: CustomStringConvertible {
         5: "connection refused", 6: "TTL expired", 7: "command not supported", 8: "address type not supported",
     ]
 }
+
+extension ProxyTarget: CustomStringConvertible {
+    /// `HOST:PORT`, IPv6 in brackets.
+    public var description: String {
+        switch host {
+        case .address(let address): "\(SocketAddress(address, port: port))"
+        case .name(let name): "\(name):\(port)"
+        }
+    }
+}

@@ -1,8 +1,9 @@
 internal import TransparentSockets
 
-/// The client's side of SOCKS5 (RFC 1928, RFC 1929), CONNECT only.
+/// The client's side of SOCKS5 (RFC 1928, RFC 1929): CONNECT and UDP ASSOCIATE.
 ///
-/// Each step waits for the answer to the one before. Nothing in the protocol asks for that, but servers do.
+/// Each step waits for the answer to the one before, unless it is asked to be sent with it: nothing in the protocol forbids that, but not
+/// every server reads it.
 public enum SOCKS5Client {
     /// Longest answer: reply with a name of 255 octets.
     public static let longestAnswer = 262
@@ -45,16 +46,22 @@ public enum SOCKS5Client {
         return bytes[1] == 0 ? .granted(length: 2) : .refused(.credentials)
     }
 
-    public static func request(_ target: ProxyTarget) -> [UInt8] {
-        var bytes: [UInt8] = [5, 1, 0]
+    /// - Parameter target: of a UDP association, where its datagrams will come from; zeros: not known yet.
+    public static func request(_ command: ProxyHandshake.Command, _ target: ProxyTarget) -> [UInt8] {
+        [5, command == .connect ? 1 : 3, 0] + encoded(target)
+    }
+
+    /// `ATYP ADDR PORT`
+    static func encoded(_ target: ProxyTarget) -> [UInt8] {
+        let host: [UInt8]
         switch target.host {
-        case .address(.v4(let v4)): bytes += [1] + bigEndian(v4.bits)
-        case .address(.v6(let v6)): bytes += [4] + bigEndian(v6.high) + bigEndian(v6.low)
+        case .address(.v4(let v4)): host = [1] + bigEndian(v4.bits)
+        case .address(.v6(let v6)): host = [4] + bigEndian(v6.high) + bigEndian(v6.low)
         case .name(let name):
             let name = Array(name.utf8.prefix(255))
-            bytes += [3, UInt8(name.count)] + name
+            host = [3, UInt8(name.count)] + name
         }
-        return bytes + bigEndian(target.port)
+        return host + bigEndian(target.port)
     }
 
     /// Reads the reply. A refusal is understood from its second byte: some servers send no more.
@@ -72,6 +79,25 @@ public enum SOCKS5Client {
         default: return .invalid("SOCKS5 reply with address type \(bytes[3])")
         }
         return bytes.count >= length ? .granted(length: length) : .needsMore
+    }
+
+    /// The address in a reply that granted something.
+    ///
+    /// - Returns: nil where there is a name.
+    static func bound(_ bytes: Span<UInt8>) -> SocketAddress? {
+        var reader = Reader(bytes)
+        guard reader.skip(3), let type = reader.number8() else { return nil }
+        let address: IPAddress
+        switch type {
+        case 1:
+            guard let bits = reader.number32() else { return nil }
+            address = .v4(IPv4Address(bits: bits))
+        case 4:
+            guard let high = reader.number64(), let low = reader.number64() else { return nil }
+            address = IPAddress.v6(IPv6Address(high: high, low: low)).unmapped
+        default: return nil
+        }
+        return reader.number16().map { SocketAddress(address, port: UInt16(truncatingIfNeeded: $0)) }
     }
 }
 

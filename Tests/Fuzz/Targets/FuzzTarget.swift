@@ -15,6 +15,13 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(name: "handshake", check: checkHandshake),
         FuzzTarget(name: "probe", check: checkProbe),
         FuzzTarget(name: "name", check: checkName),
+        FuzzTarget(name: "socks-server", check: checkSOCKSServer),
+        FuzzTarget(name: "connect-server", check: checkConnectServer),
+        FuzzTarget(name: "page-server", check: checkPageServer),
+        FuzzTarget(name: "socks-datagram", check: checkSOCKSDatagram),
+        FuzzTarget(name: "http-request", check: checkRequestMessage),
+        FuzzTarget(name: "http-response", check: checkResponseMessage),
+        FuzzTarget(name: "http-chunks", check: checkChunks),
     ]
 }
 
@@ -49,7 +56,7 @@ private func checkHandshake(_ bytes: [UInt8]) -> String? {
 private func checkProbe(_ bytes: [UInt8]) -> String? {
     guard let first = bytes.first else { return nil }
     let (kind, credentials) = subject(first)
-    var probe = ProxyProbe(kind, "proxy.example:3128", credentials)
+    var probe = ProxyProbe(kind, credentials)
     return feed(bytes.dropFirst(), chunk: chunk(first)) { bytes in
         let (length, step) = probe.advance(bytes)
         switch step {
@@ -58,6 +65,19 @@ private func checkProbe(_ bytes: [UInt8]) -> String? {
         case .works, .fails: return (length, .ends)
         }
     }
+}
+
+/// A header lies within its datagram, and what follows it changes nothing. An address is written as it was read, if that was not a
+/// mapped one.
+private func checkSOCKSDatagram(_ bytes: [UInt8]) -> String? {
+    guard case .datagram(let target, let length) = SOCKSDatagram.read(bytes.span) else { return nil }
+    guard 10...SOCKSDatagram.longestHeader ~= length || bytes[3] == 3, length <= bytes.count else {
+        return "a header of \(length) bytes"
+    }
+    guard SOCKSDatagram.read(bytes.span.extracting(0..<length)) == .datagram(target, header: length) else { return "not by itself" }
+    guard case .address(let address) = target.host, bytes[3] != 3, address.isIPv6 == (bytes[3] == 4) else { return nil }
+    let written = SOCKSDatagram.header(SocketAddress(address, port: target.port))
+    return written == Array(bytes.prefix(length)) ? nil : "\(address) is not written as it was read"
 }
 
 /// A name is in one form, and no address.
@@ -78,12 +98,12 @@ private func subject(_ first: UInt8) -> (ProxyHandshake.Kind, ProxyCredentials?)
     return (kinds[Int(first & 3) % kinds.count], first & 4 == 0 ? nil : ProxyCredentials(user: "me", password: "secret"))
 }
 
-private func chunk(_ first: UInt8) -> Int { [1, 2, 7, 65_536][Int(first >> 6)] }
+func chunk(_ first: UInt8) -> Int { [1, 2, 7, 65_536][Int(first >> 6)] }
 
-private enum Outcome { case goesOn, ends, stuck }
+enum Outcome { case goesOn, ends, stuck }
 
 /// Gives bytes as a socket would: what was not taken comes again, with what follows.
-private func feed(_ bytes: ArraySlice<UInt8>, chunk: Int, _ advance: (Span<UInt8>) -> (Int, Outcome)) -> String? {
+func feed(_ bytes: ArraySlice<UInt8>, chunk: Int, _ advance: (Span<UInt8>) -> (Int, Outcome)) -> String? {
     var rest = bytes
     var buffer: [UInt8] = []
     while true {

@@ -1,0 +1,69 @@
+/// Whether a client that says this first speaks HTTP/1, well or badly: what a lenient server might take for a request must be judged as
+/// one, and refused as one.
+///
+/// - Returns: nil: these bytes do not say.
+public func beginsHTTP(_ bytes: Span<UInt8>) -> Bool? {
+    var start = 0
+    // Some servers pass over what stands in front of the method, however much it is; nobody else begins like that.
+    while start < bytes.count, isBlankToSome(bytes[start]) { start += 1 }
+    var end = start
+    while end < bytes.count, isTokenOctet(bytes[end]) { end += 1 }
+    guard end < bytes.count else { return end - start > longestMethod ? false : start > longestMethod ? true : nil }
+    guard end > start, isBlankToSome(bytes[end]), bytes[end] != 0x0A else { return false }
+    if bytes[end] == 0x0D {
+        guard end + 1 < bytes.count else { return nil }
+        guard bytes[end + 1] != 0x0A else { return false }
+    }
+    if knownMethods.contains(where: { bytes.isText(start..<end, $0) }) { return true }
+    // A method of somebody's own: the version behind the target tells it from other protocols of lines.
+    var target = end
+    while target < bytes.count, bytes[target] != 0x0A, isBlankToSome(bytes[target]) { target += 1 }
+    while end < bytes.count, bytes[end] != 0x0A {
+        if foldedOctet(bytes[end]) == UInt8(ascii: "h"), end + 5 <= bytes.count, bytes.isText(end..<end + 5, "http/") {
+            return true
+        }
+        end += 1
+    }
+    guard end == bytes.count else { return false }
+    guard end > HeadReader.longestStartLine else { return nil }
+    // Too long for us, and not for all: a path tells it, too.
+    return bytes[target] == UInt8(ascii: "/") || bytes.isText(target..<target + 5, "http:")
+}
+
+/// Python's `split`, which its servers take a request line apart with, parts words there.
+private func isBlankToSome(_ octet: UInt8) -> Bool {
+    switch octet {
+    case 0x09...0x0D, 0x1C...0x20, 0x85, 0xA0: true
+    default: false
+    }
+}
+
+/// Longer ones are nobody's.
+private let longestMethod = 64
+
+/// As IANA registers them; others need a version to be known by.
+private let knownMethods: [StaticString] = [
+    "get", "head", "post", "put", "delete", "connect", "options", "trace", "patch", "propfind", "proppatch", "mkcol", "copy",
+    "move", "lock",
+    "unlock", "report", "search", "checkout", "merge", "query",
+]
+
+/// Whether a client that says this first asks a proxy for a page: `GET http://…`, and not for a tunnel.
+///
+/// - Returns: nil: these bytes do not say.
+public func beginsWithPage(_ bytes: Span<UInt8>) -> Bool? {
+    var start = 0
+    // Empty lines may come before the request (RFC 9112 §2.2).
+    while start < bytes.count, bytes[start] == 0x0D || bytes[start] == 0x0A { start += 1 }
+    var end = start
+    while end < bytes.count, isTokenOctet(bytes[end]) { end += 1 }
+    guard end < bytes.count else { return end - start <= longestMethod ? nil : false }
+    guard end > start, bytes[end] == 0x20, !bytes.isText(start..<end, "connect") else { return false }
+    let scheme: StaticString = "http://"
+    for offset in 0..<scheme.utf8CodeUnitCount {
+        let position = end + 1 + offset
+        guard position < bytes.count else { return nil }
+        guard foldedOctet(bytes[position]) == scheme.utf8Start[offset] else { return false }
+    }
+    return true
+}

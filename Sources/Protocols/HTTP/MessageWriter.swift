@@ -1,0 +1,157 @@
+public import TransparentSockets
+
+/// Writes heads anew: start line, framing and what concerns the connection are ours, all other fields are the sender's, in their order,
+/// each written as we have read it. What could be read in two ways does not get this far.
+public struct MessageWriter: Sendable {
+    /// What is added to Via, behind the protocol's version: a name of ours that nobody else has (RFC 9110 §7.6.3); nil: nothing is.
+    public var via: [UInt8]?
+    /// The credentials are for us, and go no further (RFC 9110 §11.7.2).
+    public var takesCredentials = false
+
+    /// What a server of ours is told of the client (RFC 7239), up to its address, in place of what the client says of itself; nil: nothing is
+    /// told, and what it says passes.
+    private var forwarded: [UInt8]?
+
+    /// - Parameter client: whom servers of ours are told of (RFC 7239), in place of what the client says of itself; nil: they are told
+    ///   nothing, and what it says passes.
+    public init(via: [UInt8]?, forwardedFor client: IPAddress? = nil) {
+        self.via = via
+        forwarded = client.map { Array("Forwarded: for=\($0.isIPv6 ? "\"[\($0)]\"" : "\($0)")".utf8) }
+    }
+
+    /// How a request's target is written.
+    public enum Form: Sendable {
+        case origin
+        /// For another proxy.
+        case absolute
+    }
+
+    /// - Parameter closes: tell the upstream that this request is the last one.
+    public func write(
+        _ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, as form: Form = .origin, closes: Bool = false,
+        into output: inout [UInt8]
+    ) {
+        output.append(bytes, request.methodPlace)
+        output.append(0x20)
+        writeTarget(request, bytes, form, &output)
+        output.append(" HTTP/1.1\r\nHost: ")
+        output.append(bytes, request.authority)
+        output.append("\r\n")
+        for field in head.fields {
+            switch field.known {
+            case .host, .contentLength: continue
+            // Nobody's field: a program that is run as CGI would take it for its environment's HTTP_PROXY (httpoxy).
+            case .proxy: continue
+            case .maxForwards:
+                if let left = request.maxForwards {
+                    output.append("Max-Forwards: ")
+                    output.append(decimal: left > 0 ? left - 1 : 0)
+                    output.append("\r\n")
+                    continue
+                }
+            case .proxyAuthorization where takesCredentials: continue
+            case .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto: if forwarded != nil { continue }
+            default: break
+            }
+            write(field, request.options, bytes, &output)
+        }
+        writeVia(isVersion10: request.isVersion10, &output)
+        if let forwarded { writeForwarded(forwarded, request.authority, bytes, &output) }
+        if let upgrade = request.upgrade {
+            output.append("Connection: upgrade\r\nUpgrade: ")
+            output.append(bytes, upgrade)
+            output.append("\r\n")
+        } else if closes {
+            output.append("Connection: close\r\n")
+        }
+        switch request.body {
+        case .length(let length): writeLength(length, &output)
+        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
+        case .none:
+            // Without it, a server may think that we have forgotten the body (RFC 9110 §8.6).
+            if head.fields.contains(where: { $0.known == .contentLength }) { writeLength(0, &output) }
+        case .untilClose: break
+        }
+        output.append("\r\n")
+    }
+
+    private func writeTarget(_ request: RequestMessage, _ bytes: Span<UInt8>, _ form: Form, _ output: inout [UInt8]) {
+        guard request.target.form == .origin || request.target.form == .absolute else {
+            return output.append(bytes, request.targetPlace)
+        }
+        if form == .absolute {
+            output.append("http://")
+            output.append(bytes, request.authority)
+        }
+        let path = request.target.path
+        if path.isEmpty {
+            // The last proxy asks for the server itself (RFC 9112 §3.2.4).
+            if form == .origin { output.append(request.method == .options ? UInt8(ascii: "*") : UInt8(ascii: "/")) }
+        } else {
+            if bytes[path.lowerBound] != UInt8(ascii: "/") { output.append(UInt8(ascii: "/")) }
+            output.append(bytes, path)
+        }
+    }
+
+    /// - Parameters:
+    ///   - body: how the client gets the body: for one of HTTP/1.0, chunks are taken apart.
+    ///   - keepsAlive: the client may go on asking over this connection.
+    public func write(
+        _ response: ResponseMessage, _ head: HeadReader, _ bytes: Span<UInt8>, body: MessageBody, keepsAlive: Bool,
+        into output: inout [UInt8]
+    ) {
+        output.append("HTTP/1.1 ")
+        output.append(decimal: UInt64(response.status))
+        output.append(0x20)
+        output.append(bytes, response.reason)
+        output.append("\r\n")
+        for field in head.fields where field.known != .contentLength { write(field, response.options, bytes, &output) }
+        writeVia(isVersion10: response.isVersion10, &output)
+        if let upgrade = response.upgrade {
+            output.append("Connection: upgrade\r\nUpgrade: ")
+            output.append(bytes, upgrade)
+            output.append("\r\n")
+        } else if !keepsAlive, !response.isInterim {
+            output.append("Connection: close\r\n")
+        }
+        switch body {
+        case .length(let length): writeLength(length, &output)
+        case .chunked: output.append("Transfer-Encoding: chunked\r\n")
+        case .none:
+            if let length = response.statedLength { writeLength(length, &output) }
+        case .untilClose: break
+        }
+        output.append("\r\n")
+    }
+
+    private func write(_ field: HeadReader.Field, _ options: ConnectionOptions, _ bytes: Span<UInt8>, _ output: inout [UInt8]) {
+        guard !options.end(field, bytes) else { return }
+        output.append(bytes, field.name)
+        output.append(": ")
+        output.append(bytes, field.value)
+        output.append("\r\n")
+    }
+
+    private func writeVia(isVersion10: Bool, _ output: inout [UInt8]) {
+        guard let via else { return }
+        output.append(isVersion10 ? "Via: 1.0 " : "Via: 1.1 ")
+        output.append(contentsOf: via)
+        output.append("\r\n")
+    }
+
+    private func writeForwarded(_ client: [UInt8], _ host: Range<Int>, _ bytes: Span<UInt8>, _ output: inout [UInt8]) {
+        output.append(contentsOf: client)
+        if !host.isEmpty {
+            output.append(";host=\"")
+            output.append(bytes, host)
+            output.append(UInt8(ascii: "\""))
+        }
+        output.append(";proto=http\r\n")
+    }
+
+    private func writeLength(_ length: UInt64, _ output: inout [UInt8]) {
+        output.append("Content-Length: ")
+        output.append(decimal: length)
+        output.append("\r\n")
+    }
+}
