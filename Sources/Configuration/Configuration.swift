@@ -1,3 +1,4 @@
+public import Credentials
 public import Policy
 public import TransparentSockets
 
@@ -30,10 +31,18 @@ public struct Configuration: Sendable, Equatable {
     public struct Timeouts: Sendable, Equatable {
         /// Reaching the upstream, its handshake included. At least 1 ms.
         public var connect = Duration.seconds(10)
+        /// A client's request, whole, where clients speak a proxy protocol with us. At least 1 ms.
+        public var handshake = Duration.seconds(10)
+        /// How long such a client may wait for its peer (SOCKS' BIND). At least 1 ms.
+        public var bind = Duration.seconds(60)
         /// Waiting for a client's first bytes, when a name is needed. At least 1 ms.
         public var sniff = Duration.milliseconds(300)
         /// An open session without a byte either way. Zero: no limit.
         public var idle = Duration.seconds(3600)
+        /// A UDP flow that was answered, without a datagram either way. At least 1 s.
+        public var flow = Duration.seconds(180)
+        /// A UDP flow that nobody has answered yet. At least 1 s.
+        public var flowUnanswered = Duration.seconds(30)
         /// After one side has ended, without a byte. Zero: no limit.
         public var halfClose = Duration.seconds(60)
         /// How long sessions may stay open at a stop. Zero: they end at once.
@@ -70,6 +79,10 @@ public struct Configuration: Sendable, Equatable {
     public var workers = 0
     /// 1…10,000,000; 0: derived from the descriptor limit.
     public var maxSessions = 0
+    /// UDP flows. 1…10,000,000; 0: derived.
+    public var maxFlows = 0
+    /// Datagrams moved by one call. 1…256; 1: one by one and without segmentation offload, to compare.
+    public var batch = 256
     public var relay = Relay.adaptive
     public var log = Log()
     public var timeouts = Timeouts()
@@ -80,6 +93,8 @@ public struct Configuration: Sendable, Equatable {
     public var upstreams: [Upstream] = []
     /// The first that matches decides; their actions count ``upstreams``.
     public var rules: [Rule] = []
+    /// Where counters are served over HTTP. Set by the programs that we stand in for; there is no key for it.
+    public var metrics: [ListenAddress] = []
     /// Where in the file things stand. Takes no part in comparisons.
     public var positions = SourceMap()
 
@@ -88,33 +103,61 @@ public struct Configuration: Sendable, Equatable {
 
     private init() {}
 
-    /// What reads the list files that rules name: the bytes of a file by its path.
+    /// What reads the files that a configuration names: the bytes of a file by its path.
     public typealias FileReader = (_ path: String) throws(UnreadableFile) -> [UInt8]
 
     /// - Parameters:
     ///   - text: the whole file, at most 4 MiB.
-    ///   - file: what error messages call it; paths of list files are relative to its directory.
-    ///   - lists: called once for each list file that the text names. Without it, parsing reads no file, and naming one is an
-    ///     error.
-    /// - Throws: every error in the text and in its list files, each with its position; one only when the syntax is not TOML.
+    ///   - file: what error messages call it; paths in it are relative to its directory.
+    ///   - files: called for the files that the text names, once for each list. Without it, parsing reads no file, and naming one is
+    ///     an error.
+    /// - Throws: every error in the text and in its lists, each with its position; one only when the syntax is not TOML.
     public init(
         parsing text: String, file: String,
-        lists: @escaping FileReader = { _ throws(UnreadableFile) in throw UnreadableFile("no files are read here") }
+        files: @escaping FileReader = { _ throws(UnreadableFile) in throw UnreadableFile("no files are read here") }
     ) throws(ConfigurationErrors) {
         let collector = DiagnosticCollector(source: SourceText(text), file: file)
         let root = try Document.parse(collector)
         self.init()
         positions = SourceMap(file: file)
-        read(root, ListFiles(besides: file, lists, collector), collector)
+        read(root, NamedFiles(besides: file, files, collector), collector)
         try collector.throwIfAny()
     }
 }
 
 /// One bound address or more, with what is intercepted for it.
 public struct Listener: Sendable, Equatable {
-    /// How the kernel hands connections over.
-    public enum Mode: String, Sendable, CaseIterable { case tproxy, redirect }
-    public enum TransportProtocol: String, Sendable, CaseIterable { case tcp }
+    /// How connections come: handed over by the kernel, or from clients that speak a proxy protocol with us.
+    public enum Mode: String, Sendable, CaseIterable {
+        case tproxy, redirect
+        case socks, http
+        /// Both on one port, told apart by the first byte.
+        case socksAndHTTP = "socks+http"
+
+        /// The kernel hands over what was going elsewhere.
+        public var intercepts: Bool { self == .tproxy || self == .redirect }
+    }
+
+    /// Who may answer a client's endpoint over UDP (RFC 4787 §5).
+    public enum Filtering: String, Sendable, CaseIterable {
+        /// Addresses that the client has sent to, from any port.
+        case addressDependent = "address-dependent"
+        /// Anybody.
+        case endpointIndependent = "endpoint-independent"
+    }
+
+    /// A server of HTTP.
+    public struct Origin: Sendable, Equatable {
+        public var host: Upstream.Member.Host
+        public var port: UInt16
+    }
+
+    /// What becomes of a connection in which something else is spoken than HTTP.
+    public enum OnOther: String, Sendable, CaseIterable {
+        /// It is carried as it is.
+        case relay
+        case reject
+    }
 
     /// Which part of the client's address a direct destination sees.
     public enum PreserveSource: String, Sendable, CaseIterable {
@@ -128,7 +171,9 @@ public struct Listener: Sendable, Equatable {
     public var mode = Mode.tproxy
     /// At least one; ports are not 0.
     public var listen = [ListenAddress(SocketAddress(.v6(IPv6Address(high: 0, low: 0)), port: 1081))]
-    public var protocols = [TransportProtocol.tcp]
+    /// At least one. What is intercepted; where SOCKS is served, `.udp` means that UDP ASSOCIATE is.
+    public var protocols: Set<TransportProtocol> = [.tcp]
+    public var filtering = Filtering.addressDependent
     /// Interception of what arrives here. A name that ends in `*` means every interface that begins so, as in nft.
     public var interfaces: [String] = []
     /// Interception of what this host itself sends.
@@ -142,9 +187,31 @@ public struct Listener: Sendable, Equatable {
     /// Only clients in these networks; empty: all.
     public var clients: [IPNetwork] = []
     public var preserveSource = PreserveSource.off
+    /// Requests of clients that speak HTTP are understood, one by one.
+    public var http = false
+    /// What becomes of clients that speak something else there.
+    public var onOther = OnOther.relay
+    /// The servers that such a listener stands in front of; empty: none. Only with ``Mode/http``.
+    public var origins: [Origin] = []
+    public var balancing = Upstream.Balancing.failover
+    /// How often each origin is connected to, whether requests need it or not. Zero: never.
+    public var check = Duration.zero
+    /// Requests and responses say that they have come by here (HTTP's Via).
+    public var via = true
+    /// Who must show a password; nil: nobody.
+    public var users: UserTable?
+    /// Ports that such clients may ask for; nil: over SOCKS all, over HTTP 443.
+    public var servedPorts: [ClosedRange<UInt16>]?
+    /// Where clients that say themselves where they want to go may go, beside what is public.
+    public var reach = Reach()
+    /// Whether such clients may wait for a peer to connect to them (SOCKS' BIND); there is no key for it.
+    public var servesBind = true
 
     /// The listener of the embedded default.
     public init() {}
+
+    /// Requests are judged one by one.
+    public var understandsHTTP: Bool { http || mode == .http || mode == .socksAndHTTP }
 }
 
 /// Where in the file things stand, for findings that only the running system can make.

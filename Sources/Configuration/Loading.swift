@@ -1,9 +1,9 @@
 internal import Glibc
 
 extension Configuration {
-    /// Reads a file and the list files that it names, and nothing else.
+    /// Reads a file and the files that it names, and nothing else.
     ///
-    /// - Throws: as ``init(parsing:file:lists:)``; for a file that cannot be read, one diagnostic without a position.
+    /// - Throws: as ``init(parsing:file:files:)``; for a file that cannot be read, one diagnostic without a position.
     public static func load(_ path: String) throws(ConfigurationErrors) -> Configuration {
         let bytes: [UInt8]
         do throws(UnreadableFile) {
@@ -19,15 +19,15 @@ extension Configuration {
                     source.position(of: .max, in: path), "the file is not UTF-8: byte 0x\(byte.count == 1 ? "0" : "")\(byte)")
             ])
         }
-        return try Configuration(parsing: String(decoding: bytes, as: UTF8.self), file: path, lists: list)
+        return try Configuration(parsing: String(decoding: bytes, as: UTF8.self), file: path, files: named)
     }
 
-    /// Bytes of a list file: a million names and some.
-    static let listByteLimit = 64 << 20
+    /// Bytes of a file that is named: a list of a million names and some.
+    static let namedByteLimit = 64 << 20
 
-    /// The bytes of a list file. Anything else than a regular file is refused before it is opened: a FIFO would have to be
+    /// The bytes of a file that is named. Anything else than a regular file is refused before it is opened: a FIFO would have to be
     /// waited for, and opening a device can do something.
-    private static func list(_ path: String) throws(UnreadableFile) -> [UInt8] {
+    static func named(_ path: String) throws(UnreadableFile) -> [UInt8] {
         var status = stat()
         guard stat(path, &status) == 0 else { throw UnreadableFile(code: errno) }
         switch status.st_mode & S_IFMT {
@@ -36,8 +36,8 @@ extension Configuration {
         case S_IFIFO: throw UnreadableFile("it is a FIFO, not a regular file")
         default: throw UnreadableFile("it is not a regular file")
         }
-        let bytes = try contents(path, atMost: listByteLimit, expecting: Int(status.st_size))
-        guard bytes.count <= listByteLimit else { throw UnreadableFile("it is larger than \(listByteLimit >> 20) MiB") }
+        let bytes = try contents(path, atMost: namedByteLimit, expecting: Int(status.st_size))
+        guard bytes.count <= namedByteLimit else { throw UnreadableFile("it is larger than \(namedByteLimit >> 20) MiB") }
         return bytes
     }
 

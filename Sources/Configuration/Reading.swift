@@ -1,9 +1,11 @@
 extension Configuration {
     private static let topKeys = [
-        "workers", "max_sessions", "relay", "log", "timeouts", "firewall", "listener", "upstream", "rule",
+        "workers", "max_sessions", "max_flows", "relay", "batch", "log", "timeouts", "firewall", "listener", "upstream", "rule",
     ]
     private static let logKeys = ["level", "format", "file", "access"]
-    private static let timeoutKeys = ["connect", "sniff", "idle", "half_close", "drain"]
+    private static let timeoutKeys = [
+        "connect", "handshake", "bind", "sniff", "idle", "half_close", "flow", "flow_unanswered", "drain",
+    ]
     private static let firewallKeys = ["manage", "on_down", "table", "priority", "mark", "route_table"]
 
     /// For a key that stands above the header of its table, or below that of another.
@@ -12,20 +14,22 @@ extension Configuration {
         for (name, keys) in [
             ("[log]", logKeys), ("[timeouts]", timeoutKeys), ("[firewall]", firewallKeys), ("[[listener]]", Listener.keys),
             ("[[upstream]]", ["url", "send_name"]), ("[[rule]]", ["domain", "domain_file", "destination_file", "action"]),
-            ("the top of the file", ["workers", "max_sessions", "relay"]),
+            ("the top of the file", ["workers", "max_sessions", "max_flows", "relay", "batch"]),
         ] where name != home {
             for key in keys { homes[key] = name }
         }
         return homes
     }
 
-    mutating func read(_ root: Node, _ lists: ListFiles, _ collector: DiagnosticCollector) {
+    mutating func read(_ root: Node, _ files: NamedFiles, _ collector: DiagnosticCollector) {
         let top = Section(
             root, named: "", keys: Self.topKeys, elsewhere: Self.homes(except: "the top of the file"),
             collector)
         workers = top.integer("workers", in: 0...1024) ?? workers
         maxSessions = top.integer("max_sessions", in: 0...10_000_000) ?? maxSessions
+        maxFlows = top.integer("max_flows", in: 0...10_000_000) ?? maxFlows
         relay = top.choice("relay", of: Relay.self) ?? relay
+        batch = top.integer("batch", in: 1...256) ?? batch
 
         if let node = top.entries["log"] {
             let section = Section(node, named: "[log]", keys: Self.logKeys, elsewhere: Self.homes(except: "[log]"), collector)
@@ -43,23 +47,31 @@ extension Configuration {
                 positions.firewall = entries.mapValues { collector.position($0.valueOffset) }
             }
         }
-        if let node = top.entries["listener"] { readListeners(node, homes: Self.homes(except: "[[listener]]"), collector) }
+        if let node = top.entries["listener"] {
+            readListeners(node, homes: Self.homes(except: "[[listener]]"), files, collector)
+        }
         var wrong: Set<String> = []
-        if let node = top.entries["upstream"] { wrong = readUpstreams(node, homes: Self.homes(except: "[[upstream]]"), collector) }
+        if let node = top.entries["upstream"] {
+            wrong = readUpstreams(node, homes: Self.homes(except: "[[upstream]]"), files, collector)
+        }
         // Last: rules name listeners and upstreams.
         if let node = top.entries["rule"] {
-            readRules(node, except: wrong, homes: Self.homes(except: "[[rule]]"), lists, collector)
+            readRules(node, except: wrong, homes: Self.homes(except: "[[rule]]"), files, collector)
         }
     }
 }
 
 extension Configuration.Timeouts {
     mutating func read(_ node: Node, keys: [String], homes: [String: String], _ collector: DiagnosticCollector) {
-        let section = Section(node, named: "[timeouts]", keys: keys, later: ["handshake"], elsewhere: homes, collector)
+        let section = Section(node, named: "[timeouts]", keys: keys, elsewhere: homes, collector)
         connect = section.duration("connect", atLeast: .milliseconds(1)) ?? connect
+        handshake = section.duration("handshake", atLeast: .milliseconds(1)) ?? handshake
+        bind = section.duration("bind", atLeast: .milliseconds(1)) ?? bind
         sniff = section.duration("sniff", atLeast: .milliseconds(1)) ?? sniff
         idle = section.duration("idle") ?? idle
         halfClose = section.duration("half_close") ?? halfClose
+        flow = section.duration("flow", atLeast: .seconds(1)) ?? flow
+        flowUnanswered = section.duration("flow_unanswered", atLeast: .seconds(1)) ?? flowUnanswered
         drain = section.duration("drain") ?? drain
     }
 }

@@ -3,14 +3,16 @@ internal import TransparentSockets
 
 extension Configuration {
     static let ruleKeys = [
-        "domain", "domain_file", "destination", "destination_file", "port", "client", "listener", "protocol", "action",
+        "domain", "domain_file", "destination", "destination_file", "port", "client", "listener", "user", "method", "path",
+        "protocol",
+        "action",
     ]
     static let ruleLimit = 65_536
-    /// Domains or networks of one rule, without those in files: ``ListFiles/entryLimit``.
+    /// Domains or networks of one rule, without those in files: ``NamedFiles/entryLimit``.
     static let entryLimit = 262_144
 
     mutating func readRules(
-        _ node: Node, except wrong: Set<String>, homes: [String: String], _ lists: ListFiles, _ collector: DiagnosticCollector
+        _ node: Node, except wrong: Set<String>, homes: [String: String], _ files: NamedFiles, _ collector: DiagnosticCollector
     ) {
         for node in tables(node, "rule", atMost: Self.ruleLimit, collector) {
             let section = Section(node, named: "[[rule]]", keys: Self.ruleKeys, elsewhere: homes, collector)
@@ -25,10 +27,10 @@ extension Configuration {
                     let bytes = Array(text.utf8)
                     return try ValueSyntax.domain(bytes.span)
                 },
-                listed("domain_file", section, lists, lists.domains))
+                listed("domain_file", section, files, files.domains))
             rule.destinations = joined(
                 section.criterion("destination", "a network such as \"203.0.113.0/24\"", ValueSyntax.network),
-                listed("destination_file", section, lists, lists.networks))
+                listed("destination_file", section, files, files.networks))
             rule.clients = section.criterion("client", "a network such as \"10.0.0.0/8\"", ValueSyntax.network)
             rule.listeners = section.criterion("listener", "the name of a listener") { text throws(Refusal) in
                 let names = listeners.map(\.name)
@@ -37,10 +39,27 @@ extension Configuration {
                 }
                 return text
             }
-            rule.ports = section.portCriterion("port")
-            if let transport = section.choice("protocol", of: Listener.TransportProtocol.self, later: ["udp"]) {
-                rule.transport = transport == .tcp ? .tcp : nil
+            rule.users = section.criterion("user", "the name of a user") { text throws(Refusal) in
+                guard !text.isEmpty else { throw Refusal("the name is empty") }
+                return text
             }
+            rule.methods = section.criterion("method", "a method such as \"POST\"") { text throws(Refusal) in
+                guard !text.isEmpty, text.utf8.allSatisfy({ ValueSyntax.isTokenOctet($0) }) else {
+                    throw Refusal("\(quoted(text)) is no method, such as \"POST\"")
+                }
+                if text.uppercased() != text {
+                    throw Refusal("\(quoted(text)): case counts, did you mean \(quoted(text.uppercased()))?")
+                }
+                return text
+            }
+            rule.paths = section.criterion("path", "a path such as \"/admin/*\"") { text throws(Refusal) in
+                guard let pattern = PathPattern(text) else {
+                    throw Refusal("\(quoted(text)) is no path, such as \"/admin\", or with * at its end: \"/admin/*\"")
+                }
+                return pattern
+            }
+            rule.ports = section.portCriterion("port")
+            rule.transport = section.choice("protocol", of: TransportProtocol.self)
             rules.append(rule)
             positions.rules.append(collector.position(node.keyOffset))
         }
@@ -62,10 +81,10 @@ extension Configuration {
     ///
     /// A file without any is not the key left out: what the criterion asks for must not become everything.
     private mutating func listed<Value>(
-        _ key: String, _ section: Section, _ lists: ListFiles, _ read: (String) throws(Refusal) -> [Value]
+        _ key: String, _ section: Section, _ files: NamedFiles, _ read: (String) throws(Refusal) -> [Value]
     ) -> [Value]? {
-        let parts = section.list(key, atMost: ListFiles.fileLimit, of: "the path of a file") { path throws(Refusal) in
-            (file: lists.file(path), entries: try read(path))
+        let parts = section.list(key, atMost: NamedFiles.fileLimit, of: "the path of a file") { path throws(Refusal) in
+            (file: files.file(path), entries: try read(path))
         }
         section.requireEntries(key, "leave it out if all are meant")
         for (part, offset) in parts ?? [] where part.entries.isEmpty {

@@ -2,7 +2,9 @@ internal import TransparentSockets
 
 extension Configuration {
     /// - Returns: names of upstreams that are wrong otherwise, so that rules which use them are not wrong too.
-    mutating func readUpstreams(_ node: Node, homes: [String: String], _ collector: DiagnosticCollector) -> Set<String> {
+    mutating func readUpstreams(
+        _ node: Node, homes: [String: String], _ files: NamedFiles, _ collector: DiagnosticCollector
+    ) -> Set<String> {
         var wrong: Set<String> = []
         var names: [String: Int] = [:]
         /// By place in ``upstreams``.
@@ -21,7 +23,7 @@ extension Configuration {
                 }
                 names[name] = names[name] ?? offset
             }
-            guard let upstream = section.upstream(name ?? "", at: node.keyOffset) else {
+            guard let upstream = section.upstream(name ?? "", files, at: node.keyOffset) else {
                 if let name { wrong.insert(name) }
                 continue
             }
@@ -37,8 +39,6 @@ extension Configuration {
                 continue
             }
             upstreams[index].via = behind
-            // Checks would have to take the same way.
-            upstreams[index].check = .zero
         }
         checkChains(chained.mapValues(\.offset), collector)
         return wrong
@@ -82,8 +82,10 @@ extension Configuration {
 
 extension Section {
     /// - Parameter table: where the table stands.
-    fileprivate func upstream(_ name: String, at table: Int) -> Upstream? {
-        let members = self.members(at: table)
+    fileprivate func upstream(_ name: String, _ files: NamedFiles, at table: Int) -> Upstream? {
+        if case .string(Upstream.exitURL) = entries["url"]?.content { return exit(name) }
+        refuse(Upstream.exitKeys, because: "only with url = \(quoted(Upstream.exitURL))")
+        let members = self.members(files, at: table)
         var upstream = Upstream(name: name, members: (members ?? []).map(\.value))
         upstream.balancing = choice("policy", of: Upstream.Balancing.self) ?? upstream.balancing
         upstream.check = checkInterval() ?? (upstream.members.count > 1 ? Upstream.defaultCheck : .zero)
@@ -95,13 +97,46 @@ extension Section {
             collector.error(
                 at: offset, "send_name: with socks5 the proxy is given addresses; did you mean socks5h://\(first.endpoint)?")
         }
-        if let check = entries["check"], entries["via"] != nil, upstream.check > .zero {
-            collector.error(at: check.valueOffset, "check: not yet supported together with via")
+        upstream.pipeline = boolean("pipeline") ?? false
+        if upstream.pipeline, let offset = entries["pipeline"]?.valueOffset,
+            let first = upstream.members.first(where: { !$0.isPipelinable })
+        {
+            collector.error(at: offset, "pipeline: only with SOCKS5 and without a user name; not with \(first)")
         }
         return members == nil ? nil : upstream
     }
 
-    private func checkInterval() -> Duration? {
+    private func refuse(_ keys: [String], because reason: String) {
+        for key in keys { if let node = entries[key] { collector.error(at: node.keyOffset, "\(key): \(reason)") } }
+    }
+
+    /// Not nil even when something is wrong: that was told.
+    private func exit(_ name: String) -> Upstream {
+        refuse(Upstream.proxyKeys, because: "not with url = \(quoted(Upstream.exitURL)), where there is no proxy")
+        var exit = Upstream.Exit()
+        let sources = list("source", atMost: Upstream.sourceLimit, of: "an address such as \"198.51.100.1\"", ValueSyntax.source)
+        requireEntries("source", "leave it out if the kernel is to choose")
+        for (index, source) in (sources ?? []).enumerated() {
+            if sources![..<index].contains(where: { $0.value == source.value }) {
+                collector.error(at: source.offset, "source: \(source.value) is there already")
+            }
+        }
+        exit.sources = (sources ?? []).map(\.value)
+        if let (text, offset) = string("device") {
+            exit.device = accept("device", offset) { () throws(Refusal) in try ValueSyntax.device(text) }
+        }
+        // 0 is none: what leaves without one cannot be told from what others send.
+        if let number = integer("mark", in: 1...Int(UInt32.max)) { exit.mark = UInt32(number) }
+        if let (text, offset) = string("block_list") {
+            exit.blockList = accept("block_list", offset) { () throws(Refusal) in try ValueSyntax.blockList(text) }
+            if entries["source"] == nil { collector.error(at: offset, "block_list: without source there is nothing to ask for") }
+        }
+        var upstream = Upstream(name: name, members: [])
+        upstream.exit = exit
+        return upstream
+    }
+
+    func checkInterval() -> Duration? {
         guard let interval = duration("check") else { return nil }
         if interval != .zero, interval < Upstream.leastCheck, let node = entries["check"] {
             collector.error(at: node.valueOffset, "check: a proxy needs time to answer: 0s, or at least 100ms")
@@ -109,8 +144,8 @@ extension Section {
         return interval
     }
 
-    private func members(at table: Int) -> [(value: Upstream.Member, offset: Int)]? {
-        let parse: (String) throws(Refusal) -> Upstream.Member = ValueSyntax.member
+    private func members(_ files: NamedFiles, at table: Int) -> [(value: Upstream.Member, offset: Int)]? {
+        let parse: (String) throws(Refusal) -> Upstream.Member = { text throws(Refusal) in try ValueSyntax.member(text, files) }
         guard let urls = entries["urls"] else {
             return required("url", at: table, parse).map { [($0, entries["url"]!.valueOffset)] }
         }

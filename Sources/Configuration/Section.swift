@@ -8,11 +8,9 @@ struct Section {
 
     /// - Parameters:
     ///   - keys: what may stand in this table.
-    ///   - later: what a coming release knows.
     ///   - elsewhere: keys that belong to another table, with its header.
     init(
-        _ node: Node, named name: String, keys: [String], later: [String] = [], elsewhere: [String: String] = [:],
-        _ collector: DiagnosticCollector
+        _ node: Node, named name: String, keys: [String], elsewhere: [String: String] = [:], _ collector: DiagnosticCollector
     ) {
         self.collector = collector
         guard case .table(let entries) = node.content else {
@@ -22,9 +20,7 @@ struct Section {
         }
         self.entries = entries
         for (key, node) in entries.sorted(by: { $0.value.keyOffset < $1.value.keyOffset }) where !keys.contains(key) {
-            if later.contains(key) {
-                collector.error(at: node.keyOffset, "\(quoted(key)) is not yet supported")
-            } else if let home = elsewhere[key] {
+            if let home = elsewhere[key] {
                 collector.error(at: node.keyOffset, "unknown key \(quoted(key)): it belongs to \(home)")
             } else {
                 let place = name.isEmpty ? "" : " in \(name)"
@@ -78,17 +74,19 @@ struct Section {
         }
         return accept(key, node.valueOffset) { () throws(Refusal) in
             let duration = try ValueSyntax.duration(text)
-            guard duration >= least else { throw Refusal("must be longer than 0") }
+            guard duration >= least else {
+                throw Refusal(least < .seconds(1) ? "must be longer than 0" : "must be \"\(least.components.seconds)s\" or longer")
+            }
             return duration
         }
     }
 
-    func choice<Value: RawRepresentable & CaseIterable>(_ key: String, of: Value.Type, later: [String] = []) -> Value?
+    func choice<Value: RawRepresentable & CaseIterable>(_ key: String, of: Value.Type) -> Value?
     where Value.RawValue == String {
-        entries[key].flatMap { choice($0, key, of: Value.self, later: later) }
+        entries[key].flatMap { choice($0, key, of: Value.self) }
     }
 
-    func choice<Value: RawRepresentable & CaseIterable>(_ node: Node, _ key: String, of: Value.Type, later: [String] = []) -> Value?
+    func choice<Value: RawRepresentable & CaseIterable>(_ node: Node, _ key: String, of: Value.Type) -> Value?
     where Value.RawValue == String {
         let names = Value.allCases.map(\.rawValue)
         let expected = enumeration(names.map { "\"\($0)\"" })
@@ -97,12 +95,8 @@ struct Section {
             return nil
         }
         if let value = Value(rawValue: text) { return value }
-        if later.contains(text) {
-            collector.error(at: node.valueOffset, "\(key): \(quoted(text)) is not yet supported")
-        } else {
-            let hint = suggestion(for: text, among: names)
-            collector.error(at: node.valueOffset, "\(key): expected \(expected), found \(quoted(text))\(hint)")
-        }
+        let hint = suggestion(for: text, among: names)
+        collector.error(at: node.valueOffset, "\(key): expected \(expected), found \(quoted(text))\(hint)")
         return nil
     }
 

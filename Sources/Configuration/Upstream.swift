@@ -1,4 +1,5 @@
 public import Policy
+public import TLS
 public import TransparentSockets
 
 /// A proxy through which sessions leave, or a group of several.
@@ -12,6 +13,8 @@ public struct Upstream: Sendable, Equatable {
         case socks4a
         /// CONNECT.
         case http
+        /// CONNECT over TLS.
+        case https
     }
 
     /// Which member of a group a session gets; one that failed is left out until it may have recovered.
@@ -37,6 +40,8 @@ public struct Upstream: Sendable, Equatable {
         public var scheme: Scheme
         public var host: Host
         public var port: UInt16
+        /// Which proxies to believe; nil: no TLS.
+        public var trust: Trust?
         /// nil: none are offered.
         public var user: String?
         public var password: String?
@@ -46,7 +51,19 @@ public struct Upstream: Sendable, Equatable {
 
     /// 1…64 letters, digits, `.`, `_` and `-`; not `direct` or `reject`.
     public var name: String
-    /// 1…64, all different.
+    /// How sessions leave this host where there is no proxy; nil: ``members`` are proxies.
+    public struct Exit: Sendable, Equatable {
+        /// Addresses of ours to leave from, all different; empty: the kernel chooses.
+        public var sources: [IPAddress] = []
+        /// A DNS block list; of the sources, those that it names are left out as long as there are others.
+        public var blockList: DomainName?
+        /// The interface to leave through, whatever the routes say.
+        public var device: String?
+        /// On the packets, in place of `firewall.mark`.
+        public var mark: UInt32?
+    }
+
+    /// 1…64, all different; none where there is an ``exit``.
     public var members: [Member]
     public var balancing = Balancing.failover
     /// How often each member is asked for a handshake, whether sessions need it or not. Zero: never.
@@ -57,6 +74,13 @@ public struct Upstream: Sendable, Equatable {
     public var sendProxy = false
     /// Give the proxy the sniffed name in place of the address; never with `socks5`.
     public var sendName = true
+    /// Send SOCKS5's request together with the greeting, without waiting for the method.
+    public var pipeline = false
+    public var exit: Exit?
+}
+
+extension Listener.Origin: CustomStringConvertible {
+    public var description: String { "\(Upstream.Member(scheme: .http, host: host, port: port))" }
 }
 
 extension Upstream.Member: CustomStringConvertible {
@@ -72,8 +96,22 @@ extension Upstream.Member: CustomStringConvertible {
     }
 }
 
+extension Upstream.Member {
+    /// What follows the greeting does not depend on the answer to it.
+    var isPipelinable: Bool { (scheme == .socks5 || scheme == .socks5h) && user == nil }
+}
+
 extension Upstream {
-    static let keys = ["name", "url", "urls", "policy", "check", "via", "send_proxy", "send_name"]
+    static let keys = [
+        "name", "url", "urls", "policy", "check", "via", "send_proxy", "send_name", "pipeline", "source", "device", "mark",
+        "block_list",
+    ]
+    /// Keys of an exit, `url = "direct://"`, and of no proxy; those of proxies only.
+    static let exitKeys = ["source", "device", "mark", "block_list"]
+    static let proxyKeys = ["urls", "policy", "check", "via", "send_proxy", "send_name", "pipeline"]
+    /// The URL of an exit.
+    static let exitURL = "direct://"
+    static let sourceLimit = 1_024
     static let limit = 1_024
     static let memberLimit = 64
     /// Upstreams behind each other.
@@ -86,8 +124,8 @@ extension Upstream {
 }
 
 extension ValueSyntax {
-    /// `SCHEME://[USER[:PASSWORD]@]HOST:PORT`, user and password percent-encoded where they must be.
-    static func member(_ text: String) throws(Refusal) -> Upstream.Member {
+    /// `SCHEME://[USER[:PASSWORD]@]HOST:PORT`, user and password percent-encoded where they must be; with `https`, options may follow.
+    static func member(_ text: String, _ files: NamedFiles) throws(Refusal) -> Upstream.Member {
         let example = "such as \"socks5://10.0.0.1:1080\""
         // Not quoted: what is no URL may hold a password anywhere, and error messages end up in logs.
         guard let mark = text.firstRange(of: "://"), !text[..<mark.lowerBound].contains(where: { ":@/".contains($0) }) else {
@@ -95,12 +133,21 @@ extension ValueSyntax {
         }
         let word = text[..<mark.lowerBound].lowercased()
         guard let scheme = Upstream.Scheme(rawValue: word) else {
-            if word == "https" { throw Refusal("\"https\" is not yet supported") }
             let names = Upstream.Scheme.allCases.map(\.rawValue)
             throw Refusal(
                 "unknown scheme \(quoted(word)), expected \(enumeration(names))\(suggestion(for: word, among: names))")
         }
         var rest = text[mark.upperBound...]
+        var trust: Trust?
+        if scheme == .https {
+            let question = rest.firstIndex(of: "?")
+            // Not quoted: what stands before it may be half a password.
+            guard question.map({ rest[$0...].contains("@") }) != true else {
+                throw Refusal("write ? in a user name or password as %3F, and @ in an option as %40")
+            }
+            trust = try Self.trust(question.map { rest[rest.index(after: $0)...] } ?? "", files)
+            rest = rest[..<(question ?? rest.endIndex)]
+        }
         if rest.hasSuffix("/") { rest = rest.dropLast() }
         if let foreign = rest.first(where: { "/?#".contains($0) }) {
             throw Refusal("nothing may follow the port of a proxy, found \(quoted(String(foreign)))")
@@ -115,7 +162,71 @@ extension ValueSyntax {
             rest = rest[rest.index(after: at)...]
         }
         let (host, port) = try endpoint(rest, example)
-        return Upstream.Member(scheme: scheme, host: host, port: port, user: user, password: password)
+        return Upstream.Member(scheme: scheme, host: host, port: port, trust: trust, user: user, password: password)
+    }
+
+    /// `http://HOST[:PORT]`
+    static func origin(_ text: String) throws(Refusal) -> Listener.Origin {
+        let example = "such as \"http://10.0.0.1:8080\""
+        guard text.lowercased().hasPrefix("http://") else { throw Refusal("\(quoted(text)) is no URL of http, \(example)") }
+        var rest = text.dropFirst(7)
+        if rest.hasSuffix("/") { rest = rest.dropLast() }
+        if let foreign = rest.first(where: { "/?#@".contains($0) }) {
+            throw Refusal("only a host and a port are wanted, found \(quoted(String(foreign)))")
+        }
+        let hasPort = rest.last != "]" && (rest.contains(":") && IPAddress(String(rest)) == nil)
+        let (host, port) = try endpoint(hasPort ? rest : rest + ":80", example)
+        return Listener.Origin(host: host, port: port)
+    }
+
+    /// `ca=FILE`, `insecure=1`; nothing: what the system trusts.
+    static func trust(_ options: Substring, _ files: NamedFiles) throws(Refusal) -> Trust {
+        var trust = Trust.system
+        for option in options.split(separator: "&", omittingEmptySubsequences: false) where !options.isEmpty {
+            let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let value = parts.count > 1 ? try percentDecoded(parts[1]) : ""
+            guard trust == .system else { throw Refusal("ca and insecure: one of them, once") }
+            switch parts[0] {
+            case "ca": trust = .authorities(try files.authorities(value))
+            case "insecure":
+                guard value == "1" else { throw Refusal("insecure: found \(quoted(value)), expected 1") }
+                trust = .anybody
+            default:
+                let names = ["ca", "insecure"]
+                let name = String(parts[0])
+                throw Refusal(
+                    "unknown option \(quoted(name)), expected \(enumeration(names))\(suggestion(for: name, among: names))")
+            }
+        }
+        return trust
+    }
+
+    /// An address of ours, to leave from.
+    static func source(_ text: String) throws(Refusal) -> IPAddress {
+        guard let address = IPAddress(text)?.unmapped else {
+            throw Refusal("\(quoted(text)) is no address, such as \"198.51.100.1\"")
+        }
+        guard !address.isUnspecified, !address.isMulticast, !address.isLinkLocal else {
+            throw Refusal("\(address) is no address to leave from")
+        }
+        return address
+    }
+
+    static func device(_ text: String) throws(Refusal) -> String {
+        let name = try interface(text)
+        guard !name.hasSuffix("*") else { throw Refusal("\(quoted(text)): one interface, by its whole name") }
+        return name
+    }
+
+    static func blockList(_ text: String) throws(Refusal) -> DomainName {
+        let bytes = Array(text.utf8)
+        guard let name = try? DomainName(written: bytes.span) else {
+            throw Refusal("\(quoted(text)) is no domain, such as \"zen.spamhaus.org\"")
+        }
+        guard name.description.utf8.count <= DomainName.longest - 64 else {
+            throw Refusal("\(quoted(text)) is too long to be asked for IPv6 addresses")
+        }
+        return name
     }
 
     private static func endpoint(
@@ -151,7 +262,7 @@ extension ValueSyntax {
             guard user.utf8.count <= 255, !user.utf8.contains(0) else {
                 throw Refusal("the user name must be of at most 255 bytes")
             }
-        case .http:
+        case .http, .https:
             guard !user.utf8.contains(UInt8(ascii: ":")) else { throw Refusal("the user name must not contain a colon") }
         }
     }
@@ -170,7 +281,7 @@ extension ValueSyntax {
             bytes.append(value)
             rest = rest.dropFirst(2)
         }
-        guard let decoded = String(validating: bytes, as: UTF8.self) else { throw Refusal("user name and password must be UTF-8") }
+        guard let decoded = String(validating: bytes, as: UTF8.self) else { throw Refusal("what is percent-encoded must be UTF-8") }
         return decoded
     }
 }

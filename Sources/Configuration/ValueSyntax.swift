@@ -186,3 +186,14 @@ enum ValueSyntax {
     }
 
 }
+
+extension ValueSyntax {
+    /// RFC 9110 §5.6.2.
+    static func isTokenOctet(_ octet: UInt8) -> Bool {
+        switch octet {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: "!#$%&'*+-.^_`|~".utf8.contains(octet)
+        }
+    }
+}

@@ -13,8 +13,12 @@ public struct Policy: Sendable {
     private let clients: NetworkIndex
     /// Rules without any of the three.
     private let general: [UInt32]
-    /// Rules that a name can match, for telling whether one is needed.
+    /// Rules to which a name matters, for telling whether one is needed.
     private let named: [UInt32]
+    /// Rules that ask something of a request.
+    private let requesting: [UInt32]
+    /// Rules that an address can match, for telling whether one is needed.
+    private let addressed: [UInt32]
 
     public init(_ rules: [Rule]) {
         self.rules = rules
@@ -39,7 +43,12 @@ public struct Policy: Sendable {
         self.destinations = NetworkIndex(destinations)
         self.clients = NetworkIndex(clients)
         self.general = general
-        named = rules.indices.filter { rules[$0].canMatch && rules[$0].domains != nil }.map { UInt32($0) }
+        named = rules.indices.filter { rules[$0].canMatch && (rules[$0].domains != nil || rules[$0].isNamed != nil) }
+            .map { UInt32($0) }
+        requesting = rules.indices.filter { rules[$0].canMatch && (rules[$0].methods != nil || rules[$0].paths != nil) }.map {
+            UInt32($0)
+        }
+        addressed = rules.indices.filter { rules[$0].canMatch && rules[$0].destinations != nil }.map { UInt32($0) }
     }
 
     /// Ports of protocols in which the server speaks first: whoever waits there for a client's name only loses time.
@@ -50,13 +59,62 @@ public struct Policy: Sendable {
         return Decision(rules[first].action, rule: first)
     }
 
+    /// What is to be done for a client that says itself where it wants to go: an IPv6 destination with an IPv4 address inside (see
+    /// ``TransparentSockets/IPAddress/embeddedIPv4``) is another spelling of that one, so a rule that rejects either, rejects it. As
+    /// everywhere, an earlier rule that lets it pass is the one that counts.
+    public func decideInEveryForm(_ query: Query) -> Decision {
+        var decision = decide(query)
+        for embedded in query.destination?.embeddedIPv4 ?? [] {
+            var embeddedQuery = query
+            embeddedQuery.destination = .v4(embedded)
+            let other = decide(embeddedQuery)
+            if other.action == .reject, let rule = other.rule, rule < decision.rule ?? .max { decision = other }
+        }
+        return decision
+    }
+
     /// Whether a name could change what was decided without one: whether it is worth waiting for.
     public func needsName(_ query: Query, after decision: Decision) -> Bool {
         guard query.name == nil, !named.isEmpty else { return false }
+        // A rule for sessions without a name, once one is known, does not decide.
+        if let rule = decision.rule, rules[rule].isNamed == false { return true }
         let limit = UInt32(decision.rule ?? rules.count)
         for index in named {
             guard index < limit else { return false }
-            if criteria[Int(index)].match(query) { return true }
+            if criteria[Int(index)].match(query, anyName: true) { return true }
+        }
+        return false
+    }
+
+    /// Whether some rule asks for more than where a request goes: then each must be judged by what it says.
+    public var asksForRequests: Bool { !requesting.isEmpty }
+
+    /// Whether a request could change what was decided without one.
+    public func needsRequest(_ query: Query, after decision: Decision) -> Bool {
+        guard query.request == nil else { return false }
+        let limit = UInt32(decision.rule ?? rules.count)
+        for index in requesting {
+            guard index < limit else { return false }
+            if criteria[Int(index)].match(query, anyRequest: true) { return true }
+        }
+        return false
+    }
+
+    /// Whether what was decided by a name that is not verified would be decided otherwise if it were.
+    public func needsVerification(_ query: Query, after decision: Decision) -> Bool {
+        guard !query.isNameVerified, query.name != nil, !named.isEmpty else { return false }
+        var verified = query
+        verified.isNameVerified = true
+        return decide(verified) != decision
+    }
+
+    /// Whether an address could change what was decided without one: whether the name must be resolved.
+    public func needsAddress(_ query: Query, after decision: Decision) -> Bool {
+        guard query.destination == nil else { return false }
+        let limit = UInt32(decision.rule ?? rules.count)
+        for index in addressed {
+            guard index < limit else { return false }
+            if criteria[Int(index)].match(query, anyDestination: true) { return true }
         }
         return false
     }
@@ -67,6 +125,7 @@ public struct Policy: Sendable {
             for position in candidates.indices {
                 let candidate = candidates[position]
                 guard candidate < best else { return }
+                if !query.isNameVerified, rules[Int(candidate)].domains != nil, rules[Int(candidate)].action != .reject { continue }
                 if criteria[Int(candidate)].match(query) {
                     best = candidate
                     return
@@ -74,7 +133,7 @@ public struct Policy: Sendable {
             }
         }
         look(general.span)
-        destinations.forEachMatch(query.destination) { look($0) }
+        if let destination = query.destination { destinations.forEachMatch(destination) { look($0) } }
         if let client = query.client { clients.forEachMatch(client) { look($0) } }
         if let name = query.name { domains.forEachMatch(name) { look($0) } }
         return best == .max ? nil : Int(best)
@@ -137,31 +196,70 @@ private struct Criteria: Sendable {
     let clients: NetworkSet?
     let ports: PortSet?
     let listeners: Set<String>?
+    let users: Set<String>?
+    let methods: Set<String>?
+    let paths: [PathPattern]?
+    let isReject: Bool
     let transport: TransportProtocol?
+    let isNamed: Bool?
 
     init(_ rule: Rule) {
         destinations = rule.destinations.map(NetworkSet.init)
         clients = rule.clients.map(NetworkSet.init)
         ports = rule.ports.map(PortSet.init)
         listeners = rule.listeners.map { Set($0) }
+        users = rule.users.map { Set($0) }
+        methods = rule.methods.map { Set($0) }
+        paths = rule.paths
+        isReject = rule.action == .reject
         transport = rule.transport
+        isNamed = rule.domains == nil ? rule.isNamed : true
     }
 
     /// Whether all but the domain holds: who asks has found the rule by its domain, or wants to know whether one matters.
-    func match(_ query: Query) -> Bool {
+    ///
+    /// - Parameters:
+    ///   - anyDestination: as if the address that is not known were the right one.
+    ///   - anyName: as if the name that is not known were the right one.
+    ///   - anyRequest: the same of a request.
+    func match(_ query: Query, anyDestination: Bool = false, anyName: Bool = false, anyRequest: Bool = false) -> Bool {
+        if let isNamed, isNamed != (anyName || query.name != nil) { return false }
         if let transport, transport != query.transport { return false }
         if let ports, !ports.contains(query.port) { return false }
         if let listeners, !listeners.contains(query.listener) { return false }
-        if let destinations, !destinations.contains(query.destination) { return false }
+        if let users { guard let user = query.user, users.contains(user) else { return false } }
+        if methods != nil || paths != nil, !anyRequest {
+            guard let request = query.request, matches(request) else { return false }
+        }
+        if let destinations, !anyDestination {
+            guard let destination = query.destination, destinations.contains(destination) else { return false }
+        }
         if let clients { guard let client = query.client, clients.contains(client) else { return false } }
         return true
+    }
+
+    /// A path may mean another one to the server than to us: what is rejected, is so in either form; what is allowed, in both.
+    private func matches(_ request: RequestFacts) -> Bool {
+        if let methods, !methods.contains(request.method) { return false }
+        guard let paths else { return true }
+        let isWritten = paths.contains { $0.matches(request.path) }
+        let isResolved = paths.contains { $0.matches(request.resolvedPath) }
+        return isReject ? isWritten || isResolved : isWritten && isResolved
     }
 
     /// Whether all but the domains holds wherever `other`'s does.
     func covers(_ other: Criteria) -> Bool {
         if let transport, transport != other.transport { return false }
+        if let isNamed, isNamed != other.isNamed { return false }
         if let ports { guard let theirs = other.ports, ports.covers(theirs) else { return false } }
         if let listeners { guard let theirs = other.listeners, theirs.isSubset(of: listeners) else { return false } }
+        if let methods { guard let theirs = other.methods, theirs.isSubset(of: methods) else { return false } }
+        if let paths {
+            guard let theirs = other.paths, theirs.allSatisfy({ path in paths.contains { $0.covers(path) } }) else { return false }
+            // Of one path the two may think differently: this one lets pass what the other would reject.
+            guard isReject || !other.isReject else { return false }
+        }
+        if let users { guard let theirs = other.users, theirs.isSubset(of: users) else { return false } }
         if let destinations { guard let theirs = other.destinations, destinations.covers(theirs) else { return false } }
         if let clients { guard let theirs = other.clients, clients.covers(theirs) else { return false } }
         return true

@@ -23,15 +23,23 @@ public struct Rule: Sendable, Equatable {
     public var clients: [IPNetwork]?
     /// Names of listeners.
     public var listeners: [String]?
+    /// Who they say they are, and have shown that they are.
+    public var users: [String]?
+    /// Of a request of HTTP. What is asked of requests, nothing else has.
+    public var methods: [String]?
+    public var paths: [PathPattern]?
     public var transport: TransportProtocol?
+    /// Whether the session bears a name.
+    public var isNamed: Bool?
     public var action: Action
 
     public init(action: Action) { self.action = action }
 
-    /// False: a criterion has no values, so that no session matches.
+    /// False: a criterion has no values, or a session without a name would have to bear a certain one, so that no session matches.
     public var canMatch: Bool {
-        domains?.isEmpty != true && destinations?.isEmpty != true && ports?.isEmpty != true && clients?.isEmpty != true
-            && listeners?.isEmpty != true
+        !(isNamed == false && domains != nil) && domains?.isEmpty != true && destinations?.isEmpty != true
+            && ports?.isEmpty != true && clients?.isEmpty != true && listeners?.isEmpty != true && users?.isEmpty != true
+            && methods?.isEmpty != true && paths?.isEmpty != true
     }
 }
 
@@ -40,15 +48,22 @@ public struct Query: Sendable {
     public var listener: String
     /// nil: unknown, so no rule that asks for one matches.
     public var client: IPAddress?
-    public var destination: IPAddress
+    /// nil: only the name is known, so no rule that asks for an address matches.
+    public var destination: IPAddress?
     public var port: UInt16
     public var transport: TransportProtocol
     /// The sniffed or requested name, if there is one.
     public var name: DomainName?
+    /// False: anybody could say so, and by such a name nothing is allowed; rules that reject count.
+    public var isNameVerified = true
+    /// nil: nobody has said, so no rule that asks for one matches.
+    public var user: String?
+    /// nil: it is no request of HTTP, so no rule that asks something of one matches.
+    public var request: RequestFacts?
 
     public init(
-        listener: String, client: IPAddress?, destination: IPAddress, port: UInt16, transport: TransportProtocol = .tcp,
-        name: DomainName? = nil
+        listener: String, client: IPAddress?, destination: IPAddress?, port: UInt16, transport: TransportProtocol = .tcp,
+        name: DomainName? = nil, user: String? = nil
     ) {
         self.listener = listener
         self.client = client
@@ -56,6 +71,7 @@ public struct Query: Sendable {
         self.port = port
         self.transport = transport
         self.name = name
+        self.user = user
     }
 }
 

@@ -22,9 +22,10 @@ let packagedText = text(of: "Packaging/clearway.toml")
 
     @Test func itsExamplesAreGood() throws {
         let configuration = try Configuration(parsing: whole, file: "t.toml") { _ in [] }
-        #expect(configuration.upstreams.count == 2 && configuration.rules.count == 1)
+        #expect(configuration.listeners.count == 4 && configuration.upstreams.count == 3 && configuration.rules.count == 1)
         var bare = configuration
         (bare.upstreams, bare.rules) = ([], [])
+        bare.listeners.removeLast(3)
         #expect(bare == Configuration.embeddedDefault)
     }
 
@@ -35,6 +36,8 @@ let packagedText = text(of: "Packaging/clearway.toml")
         for line in text(of: "docs/clearway.toml.5").split(separator: "\n") {
             let words = line.split(separator: " ")
             switch words[0] {
+            case ".Ss" where line == ".Ss Serving clients" || line == ".Ss In front of servers": table = "[[listener]]"
+            case ".Ss" where line == ".Ss Exits": table = "[[upstream]]"
             case ".Ss": table = words.count > 2 && words[1].hasPrefix("Table") ? String(words[2]) : ""
             case ".It" where words.count > 2 && words[1] == "Ic": described[table, default: []].insert(String(words[2]))
             default: break

@@ -32,13 +32,13 @@ import Testing
         ("log = 3", ["1:7: expected a table, [log], found the integer 3"]),
         ("[[log]]\nlevel = 'info'", ["1:3: expected a table, [log], found an array"]),
         (
-            "[timeouts]\nconnect = '0s'\nidle = 10\nhalf_close = '1.5s'\ndrain = '9000h'\nsniff = '1s'\nhandshake = '1s'",
+            "[timeouts]\nconnect = '0s'\nidle = 10\nhalf_close = '1.5s'\ndrain = '9000h'\nsniff = '1s'\nhandshake = '0ms'",
             [
                 "2:11: connect: must be longer than 0",
                 #"3:8: idle: expected a duration such as "10s", found the integer 10, did you mean "10s"?"#,
                 #"4:14: half_close: "1.5s" is not a duration: write a whole number and ms, s, m or h, such as "10s""#,
                 #"5:9: drain: "9000h" is longer than 365 days"#,
-                #"7:1: "handshake" is not yet supported"#,
+                "7:13: handshake: must be longer than 0",
             ]
         ),
         (
@@ -81,34 +81,22 @@ import Testing
     @Test(arguments: sectionsCases)
     func sections(text: String, expected: [String]) { #expect(findings(text) == expected) }
 
-    private static let notYetSupportedCases: [(text: String, findings: [String])] = [
+    private static let choicesCases: [(text: String, findings: [String])] = [
         (
-            "[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1'",
-            [#"3:7: url: "https" is not yet supported"#]
+            "[[rule]]\naction = 'direct'\nprotocol = 'upd'",
+            [#"3:12: protocol: expected "tcp" or "udp", found "upd", did you mean "udp"?"#]
         ),
-        (
-            "[[rule]]\naction = 'direct'\nprotocol = 'udp'",
-            [#"3:12: protocol: "udp" is not yet supported"#]
-        ),
-        (
-            listener("mode = 'socks'\nprotocols = ['tcp', 'udp']"),
-            [
-                #"3:8: mode: "socks" is not yet supported"#,
-                #"4:21: protocols: "udp" is not yet supported"#,
-            ]
-        ),
-        (listener("mode = 'http'"), [#"3:8: mode: "http" is not yet supported"#]),
         (
             listener("mode = 'tproxi'\nprotocols = 'tpc'"),
             [
-                #"3:8: mode: expected "tproxy" or "redirect", found "tproxi", did you mean "tproxy"?"#,
-                #"4:13: protocols: expected "tcp", found "tpc", did you mean "tcp"?"#,
+                #"3:8: mode: expected "tproxy", "redirect", "socks", "http" or "socks+http", found "tproxi", did you mean "tproxy"?"#,
+                #"4:13: protocols: expected "tcp" or "udp", found "tpc", did you mean "tcp"?"#,
             ]
         ),
     ]
 
-    @Test(arguments: notYetSupportedCases)
-    func notYetSupported(text: String, expected: [String]) { #expect(findings(text) == expected) }
+    @Test(arguments: choicesCases)
+    func choices(text: String, expected: [String]) { #expect(findings(text) == expected) }
 
     private static let namesAndPlacesCases: [(text: String, findings: [String])] = [
         ("[listner]\nlocal=true", [#"1:2: unknown key "listner", did you mean "listener"?"#]),

@@ -67,6 +67,11 @@ import TransparentSockets
             name = "third"
             urls = "socks4a://10.0.0.3:1080"
             check = "3s"
+            via = "far"
+            [[upstream]]
+            name = "fourth"
+            urls = ["http://10.0.0.4:3128", "http://10.0.0.5:3128"]
+            via = "third"
             """)
         let (far, near, third) = (configuration.upstreams[0], configuration.upstreams[1], configuration.upstreams[2])
         #expect(far.via == 1 && far.sendProxy && far.check == .zero && far.balancing == .failover)
@@ -76,7 +81,30 @@ import TransparentSockets
                 == ["socks5://10.0.0.1:1080", "socks5h://[2001:db8::1]:1080", "http://proxy.example:3128"])
         #expect(near.balancing == .clientHash && near.check == .seconds(10) && near.via == nil)
         #expect(near.members[1].password == "secret")
-        #expect(third.members.count == 1 && third.check == .seconds(3))
+        #expect(third.members.count == 1 && third.check == .seconds(3) && third.via == 0)
+        #expect(configuration.upstreams[3].check == .seconds(10) && configuration.upstreams[3].via == 2)
+    }
+
+    @Test func exitsAreRead() throws {
+        let configuration = try parse(
+            """
+            [[upstream]]
+            name = "out"
+            url = "direct://"
+            source = ["198.51.100.1", "2001:db8::1", "::ffff:198.51.100.2"]
+            block_list = "BL.example."
+            device = "wan"
+            mark = 0xffffffff
+            [[upstream]]
+            name = "plain"
+            url = "direct://"
+            mark = 1
+            """)
+        let exits = configuration.upstreams.map(\.exit)
+        #expect(exits[0]?.sources.map(\.description) == ["198.51.100.1", "2001:db8::1", "198.51.100.2"])
+        #expect(exits[0]?.blockList?.description == "bl.example" && exits[0]?.device == "wan" && exits[0]?.mark == .max)
+        #expect(exits[1]?.sources == [] && exits[1]?.mark == 1 && exits[1]?.device == nil && exits[1]?.blockList == nil)
+        #expect(configuration.upstreams.allSatisfy { $0.members.isEmpty })
     }
 
     private static let upstreamCases: [(text: String, findings: [String])] = [
@@ -92,7 +120,7 @@ import TransparentSockets
         ),
         (
             "[[upstream]]\nname = 'a'\nurl = 'sock5://10.0.0.1:1080'",
-            [#"3:7: url: unknown scheme "sock5", expected socks5, socks5h, socks4a or http, did you mean "socks5"?"#]
+            [#"3:7: url: unknown scheme "sock5", expected socks5, socks5h, socks4a, http or https, did you mean "socks5"?"#]
         ),
         ("[[upstream]]\nname = 'a'\nurl = 'http://10.0.0.1'", [#"3:7: url: the port is missing behind "10.0.0.1""#]),
         (
@@ -148,10 +176,6 @@ import TransparentSockets
         ),
         ("[[upstream]]\nname = 'a'\n\(url)\nvia = 'a'", ["4:7: via: a chain that comes back to itself: a via a"]),
         (
-            "[[upstream]]\nname = 'a'\n\(url)\nvia = 'b'\ncheck = '1s'\n[[upstream]]\nname = 'b'\n\(url)",
-            ["5:9: check: not yet supported together with via"]
-        ),
-        (
             "[[upstream]]\nname = 'a'\nurls = ['http://10.0.0.1:1', 'socks5://10.0.0.1:1']\nsend_name = true",
             ["4:13: send_name: with socks5 the proxy is given addresses; did you mean socks5h://10.0.0.1:1?"]
         ),
@@ -174,10 +198,32 @@ import TransparentSockets
             "[[upstream]]\nname = 'a'\nurl = 'http://a%+1:c@10.0.0.1:1'",
             ["3:7: url: a % must be followed by two hexadecimal digits; write % itself as %25"]
         ),
-        ("[[upstream]]\nname = 'a'\nurl = 'http://%ff:c@10.0.0.1:1'", ["3:7: url: user name and password must be UTF-8"]),
+        ("[[upstream]]\nname = 'a'\nurl = 'http://%ff:c@10.0.0.1:1'", ["3:7: url: what is percent-encoded must be UTF-8"]),
         (
             "[[upstream]]\nname = 'a'\n\(url)\nsend_name = true",
             ["4:13: send_name: with socks5 the proxy is given addresses; did you mean socks5h://10.0.0.1:1080?"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurls = ['socks5://10.0.0.1:1', 'http://10.0.0.1:1']\npipeline = true",
+            ["4:12: pipeline: only with SOCKS5 and without a user name; not with http://10.0.0.1:1"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'socks5h://u:p@10.0.0.1:1'\npipeline = true",
+            ["4:12: pipeline: only with SOCKS5 and without a user name; not with socks5h://10.0.0.1:1"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'direct://'\npipeline = true",
+            ["4:1: pipeline: not with url = \"direct://\", where there is no proxy"]
+        ),
+        (
+            "[[rule]]\naction = 'reject'\nmethod = ['get', 'A B', '']\npath = ['admin', '/a*b', '/a?b']",
+            [
+                #"3:11: method: "get": case counts, did you mean "GET"?"#, #"3:18: method: "A B" is no method, such as "POST""#,
+                #"3:25: method: "" is no method, such as "POST""#,
+                #"4:9: path: "admin" is no path, such as "/admin", or with * at its end: "/admin/*""#,
+                #"4:18: path: "/a*b" is no path, such as "/admin", or with * at its end: "/admin/*""#,
+                #"4:26: path: "/a?b" is no path, such as "/admin", or with * at its end: "/admin/*""#,
+            ]
         ),
         (
             "[[upstream]]\nname = 'a'\nurl = 'me:secret@x://10.0.0.1:1'",
@@ -192,6 +238,55 @@ import TransparentSockets
         (
             "[[upstream]]\nname = 'a'\nurl = 'x'\n[[rule]]\naction = 'a'",
             [#"3:7: url: this is no URL, such as "socks5://10.0.0.1:1080""#]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1?cat=x'",
+            [#"3:7: url: unknown option "cat", expected ca or insecure, did you mean "ca"?"#]
+        ),
+        ("[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1?insecure=0'", [#"3:7: url: insecure: found "0", expected 1"#]),
+        ("[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1?ca='", ["3:7: url: the path is empty"]),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1?ca=%zz'",
+            ["3:7: url: a % must be followed by two hexadecimal digits; write % itself as %25"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1?insecure=1&insecure=1'",
+            ["3:7: url: ca and insecure: one of them, once"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'https://10.0.0.1:1?ca=x.pem'",
+            [#"3:7: url: "x.pem" cannot be read: no files are read here"#]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'https://me:sec?ret@10.0.0.1:1'",
+            ["3:7: url: write ? in a user name or password as %3F, and @ in an option as %40"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'http://10.0.0.1:1?ca=x.pem'",
+            [#"3:7: url: nothing may follow the port of a proxy, found "?""#]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurls = ['https://10.0.0.1:1', 'https://10.0.0.1:1?insecure=1']",
+            ["3:31: urls: https://10.0.0.1:1 is there already"]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'direct://'\nsource = ['198.51.100.300', '::', 'fe80::1', '10.0.0.1', '::ffff:10.0.0.1']",
+            [
+                #"4:11: source: "198.51.100.300" is no address, such as "198.51.100.1""#,
+                "4:29: source: :: is no address to leave from", "4:35: source: fe80::1 is no address to leave from",
+                "4:58: source: 10.0.0.1 is there already",
+            ]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\nurl = 'direct://'\ndevice = 'wan*'\nmark = 0\nblock_list = 'bl.example'",
+            [
+                #"4:10: device: "wan*": one interface, by its whole name"#, "5:8: mark: 0 is not from 1 to 4294967295",
+                "6:14: block_list: without source there is nothing to ask for",
+            ]
+        ),
+        (
+            "[[upstream]]\nname = 'a'\n\(url)\nsource = '10.0.0.1'\nmark = 1",
+            [#"4:1: source: only with url = "direct://""#, #"5:1: mark: only with url = "direct://""#]
         ),
         ("upstream = 3", ["1:12: upstream: expected a table, [[upstream]], found the integer 3"]),
     ]

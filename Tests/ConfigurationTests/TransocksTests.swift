@@ -17,7 +17,7 @@ import TransparentSockets
             _ = try configuration(text)
             return ""
         } catch {
-            return (error as? TransocksError)?.description ?? "\(error)"
+            return (error as? DropInError)?.description ?? "\(error)"
         }
     }
 
@@ -28,7 +28,7 @@ import TransparentSockets
             _ = try proxy(url)
             return ""
         } catch {
-            return (error as? TransocksError)?.description ?? "\(error)"
+            return (error as? DropInError)?.description ?? "\(error)"
         }
     }
 
@@ -37,7 +37,7 @@ import TransparentSockets
     @Test func defaults() throws {
         let file = try TransocksFile(parsing: "proxy_url = \"socks5://10.20.30.40:1080\"\n")
         #expect(file.listen == "localhost:1081")
-        #expect(file.logFilename == "" && file.logLevel == "" && file.logFormat == "")
+        #expect(file.log.filename == "" && file.log.level == "" && file.log.format == "")
     }
 
     @Test func everyKeyIsRead() throws {
@@ -63,7 +63,7 @@ import TransparentSockets
             parsing: "Listen = \"127.0.0.1:1\"\nPROXY_URL = \"socks5://10.20.30.40:1080\"\n[LOG]\nLevel = \"debug\"\n")
         #expect(file.listen == "127.0.0.1:1")
         #expect(file.proxyURL == "socks5://10.20.30.40:1080")
-        #expect(file.logLevel == "debug")
+        #expect(file.log.level == "debug")
     }
 
     /// The exact form goes first; the other one is nobody's then.
@@ -155,7 +155,7 @@ import TransparentSockets
     }
 
     @Test(arguments: [
-        ("", ""), ("10.0.0.1:1080", ""), ("//10.0.0.1:1080", ""), ("https://10.0.0.1:443", "https"),
+        ("", ""), ("10.0.0.1:1080", ""), ("//10.0.0.1:1080", ""), ("httpx://10.0.0.1:443", "httpx"),
         ("socks5h://10.0.0.1:1080", "socks5h"), ("socks4://10.0.0.1:1080", "socks4"), ("socks4a://10.0.0.1:1", "socks4a"),
         ("localhost:1080", "localhost"), ("socks5:10.0.0.1:1080", "socks5"), ("FTP://x:1", "ftp"),
     ])

@@ -1,4 +1,5 @@
 import Configuration
+import Policy
 import Testing
 import TransparentSockets
 
@@ -106,7 +107,9 @@ import TransparentSockets
 
     @Test func boundsAreInclusive() throws {
         for text in [
-            "workers = 1024", "max_sessions = 10_000_000", "[firewall]\nmark = 0x40000000", "[firewall]\nroute_table = 4294967295",
+            "workers = 1024", "max_sessions = 10_000_000", "max_flows = 10_000_000", "batch = 1", "batch = 256",
+            "[timeouts]\nflow = '1s'\nflow_unanswered = '1s'", "[firewall]\nmark = 0x40000000",
+            "[firewall]\nroute_table = 4294967295",
         ] {
             #expect(findings(text) == [])
         }

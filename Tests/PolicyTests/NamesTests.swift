@@ -22,6 +22,16 @@ import TransparentSockets
         #expect(DomainName(text) == nil)
     }
 
+    @Test(arguments: [
+        ("localhost", true), ("LOCALHOST.", true), ("a.localhost", true), ("a.b.LocalHost.", true), ("ip6-loopback", true),
+        ("localhost6.localdomain6", true), ("localhost.localdomain", true),
+        ("localhost.example", false), ("notlocalhost", false), ("localhosts", false), ("a.ip6-loopback", false), ("local", false),
+        ("localhost-a", false), ("host", false),
+    ])
+    func namesOfLoopback(_ text: String, _ meansLoopback: Bool) throws {
+        #expect(try #require(DomainName(text)).meansLoopback == meansLoopback)
+    }
+
     // MARK: Names as people write them
 
     private func written(_ text: String) -> Result<String, DomainName.WritingError> {

@@ -37,6 +37,62 @@ import TransparentSockets
         #expect(policy.decide(query("2001:db8::1", client: "2001:db8::2")) == Decision(.reject, rule: 4))
     }
 
+    /// For clients that say themselves where they want to go.
+    @Test func theIPv4AddressInsideIsRejectedToo() {
+        let policy = Policy([
+            rule(.direct) { $0.destinations = [try! IPNetwork(parsing: "64:ff9b::c000:201/128")] },
+            rule(.reject) { $0.destinations = [try! IPNetwork(parsing: "192.0.2.0/24")] },
+            rule(.upstream(0)) { $0.destinations = [try! IPNetwork(parsing: "198.51.100.0/24")] },
+            rule(.upstream(1)) { $0.destinations = [try! IPNetwork(parsing: "2002::/16")] },
+            rule(.reject) { _ in },
+        ])
+        let expected: [(String, Int)] = [
+            ("192.0.2.2", 1), ("::ffff:192.0.2.2", 1), ("64:ff9b::c000:202", 1), ("2002:c000:202::1", 1),
+            ("2001:0:c000:202::", 1), ("2001:0:808:808::3fff:fdfd", 1), ("64:ff9b::c000:201", 0),
+            // Only what rejects counts for the address around it.
+            ("2002:c633:6401::1", 3), ("2002:808:808::1", 3), ("64:ff9b::c633:6401", 4), ("198.51.100.1", 2),
+        ]
+        for (address, number) in expected {
+            #expect(policy.decideInEveryForm(query(address)).rule == number, "\(address)")
+        }
+        #expect(policy.decide(query("64:ff9b::c000:202")).rule == 4)
+        let open = Policy([rule { $0.destinations = [try! IPNetwork(parsing: "192.0.2.0/24")] }])
+        #expect(open.decideInEveryForm(query("2002:c000:202::1")) == Decision(.reject, rule: 0))
+        #expect(open.decideInEveryForm(query("2002:808:808::1")) == Decision(.direct, rule: nil))
+    }
+
+    @Test func aRuleMayAskWhetherThereIsAName() {
+        let policy = Policy([
+            rule(.reject) { $0.isNamed = false },
+            rule(.upstream(0)) {
+                $0.isNamed = true
+                $0.ports = [80...80]
+            },
+        ])
+        #expect(policy.decide(query("192.0.2.1")).rule == 0)
+        #expect(policy.decide(query("192.0.2.1", name: "a.example", port: 80)).rule == 1)
+        #expect(policy.decide(query("192.0.2.1", name: "a.example")).rule == nil)
+        // Once a name is known, the rule that decided without one does not any more.
+        #expect(policy.needsName(query("192.0.2.1"), after: policy.decide(query("192.0.2.1"))))
+        let second = Policy(Array(policy.rules.dropFirst()))
+        #expect(second.needsName(query("192.0.2.1", port: 80), after: second.decide(query("192.0.2.1", port: 80))))
+        #expect(!second.needsName(query("192.0.2.1", port: 81), after: second.decide(query("192.0.2.1", port: 81))))
+    }
+
+    @Test func aRuleForSessionsWithoutANameShadowsNoOther() {
+        let unnamed = rule { $0.isNamed = false }
+        let named = rule { $0.isNamed = true }
+        let domain = rule { $0.domains = [DomainPattern("a.example")!] }
+        #expect(Policy([unnamed, named, domain, rule { _ in }]).shadowed.map { [$0.rule, $0.by] } == [[2, 1]])
+        #expect(Policy([unnamed, unnamed, domain]).shadowed.map { [$0.rule, $0.by] } == [[1, 0]])
+        let impossible = rule {
+            $0.isNamed = false
+            $0.domains = [DomainPattern("a.example")!]
+        }
+        #expect(!impossible.canMatch)
+        #expect(Policy([impossible]).decide(query("192.0.2.1", name: "a.example")).rule == nil)
+    }
+
     @Test func allOfARulesCriteriaMustHold() {
         let policy = Policy([
             rule {
@@ -186,7 +242,7 @@ import TransparentSockets
 
     private func matches(_ rule: Rule, _ query: Query) -> Bool {
         (rule.domains.map { domains in query.name.map { name in domains.contains { $0.matches(name) } } ?? false } ?? true)
-            && (rule.destinations?.contains { $0.contains(query.destination) } ?? true)
+            && (rule.destinations?.contains { network in query.destination.map { network.contains($0) } ?? false } ?? true)
             && (rule.clients?.contains { network in query.client.map { network.contains($0) } ?? false } ?? true)
             && (rule.ports?.contains { $0.contains(query.port) } ?? true)
             && (rule.listeners?.contains(query.listener) ?? true)

@@ -5,10 +5,10 @@ extension Configuration {
     /// What a transocks of that configuration does, in Clearway's terms: what is redirected to it leaves through its proxy.
     ///
     /// - Parameter addresses: what `listen` stands for on this host.
-    public init(_ file: TransocksFile, listening addresses: [ListenAddress]) throws(TransocksError) {
+    public init(_ file: TransocksFile, listening addresses: [ListenAddress]) throws(DropInError) {
         self = .embeddedDefault
         let proxy = try Upstream.Member(transocks: file.proxyURL)
-        log = try Log(file)
+        log = try Log(file.log)
         // Listeners and proxy are called by their addresses, as in its log.
         listeners = addresses.map { address in
             var listener = Listener()
@@ -28,22 +28,5 @@ extension Configuration {
         // Long enough for whoever was well without a limit, and not for ever.
         timeouts.idle = .seconds(24 * 3_600)
         timeouts.halfClose = .seconds(3_600)
-    }
-}
-
-extension Configuration.Log {
-    fileprivate init(_ file: TransocksFile) throws(TransocksError) {
-        self.init()
-        let levels: [String: Level] = [
-            "": .info, "critical": .critical, "crit": .critical, "error": .error, "warning": .warning, "warn": .warning,
-            "information": .info, "info": .info, "debug": .debug,
-        ]
-        guard let level = levels[file.logLevel] else { throw TransocksError("no such level: \(file.logLevel)") }
-        guard let format = file.logFormat.isEmpty ? .plain : Format(rawValue: file.logFormat) else {
-            throw TransocksError("invalid format: \(file.logFormat)")
-        }
-        self.level = level
-        self.format = format
-        self.file = file.logFilename.isEmpty ? nil : file.logFilename
     }
 }

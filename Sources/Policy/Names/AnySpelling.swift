@@ -10,7 +10,7 @@ extension IPAddress {
         var bytes = Array(text.utf8)
         if bytes.count > 1, bytes.last == UInt8(ascii: ".") { bytes.removeLast() }
         if bytes.first == UInt8(ascii: "["), bytes.last == UInt8(ascii: "]") { bytes = Array(bytes.dropFirst().dropLast()) }
-        guard !bytes.isEmpty, bytes.count <= 64 else { return nil }
+        guard !bytes.isEmpty, bytes.count <= 256 else { return nil }
         if bytes.contains(UInt8(ascii: ":")) {
             let address = bytes.split(separator: UInt8(ascii: "%"), maxSplits: 1, omittingEmptySubsequences: false)[0]
             guard let address = IPAddress(String(decoding: address, as: UTF8.self)) else { return nil }

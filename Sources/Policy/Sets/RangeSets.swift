@@ -1,10 +1,10 @@
-internal import TransparentSockets
+public import TransparentSockets
 
 /// Ports, as ranges in ascending order without overlap.
-struct PortSet: Sendable {
+public struct PortSet: Sendable {
     private let ranges: [ClosedRange<UInt16>]
 
-    init(_ given: [ClosedRange<UInt16>]) {
+    public init(_ given: [ClosedRange<UInt16>]) {
         var ranges: [ClosedRange<UInt16>] = []
         for range in given.sorted(by: { $0.lowerBound < $1.lowerBound }) {
             if let last = ranges.last, Int(range.lowerBound) <= Int(last.upperBound) + 1 {
@@ -16,23 +16,23 @@ struct PortSet: Sendable {
         self.ranges = ranges
     }
 
-    func contains(_ port: UInt16) -> Bool { ranges.contains { $0.contains(port) } }
+    public func contains(_ port: UInt16) -> Bool { ranges.contains { $0.contains(port) } }
     func covers(_ other: PortSet) -> Bool {
         other.ranges.allSatisfy { range in ranges.contains { $0.contains(range.lowerBound) && $0.contains(range.upperBound) } }
     }
 }
 
 /// Networks of one rule, to ask whether an address lies in any of them.
-struct NetworkSet: Sendable {
+public struct NetworkSet: Sendable {
     private let networks: [IPNetwork]
     private let index: NetworkIndex
 
-    init(_ networks: [IPNetwork]) {
+    public init(_ networks: [IPNetwork]) {
         self.networks = networks
         index = NetworkIndex(networks.enumerated().map { ($1, UInt32($0)) })
     }
 
-    func contains(_ address: IPAddress) -> Bool {
+    public func contains(_ address: IPAddress) -> Bool {
         var found = false
         index.forEachMatch(address) { _ in found = true }
         return found

@@ -1,8 +1,11 @@
+internal import Credentials
 internal import Policy
+internal import TLS
 internal import TransparentSockets
 
-/// The files of entries that rules name: each is read once, however many rules name it, and its errors are told once.
-final class ListFiles {
+/// The files that a configuration names: of domains and networks, and of certificates. A list is read once, however many rules name
+/// it, and its errors are told once.
+final class NamedFiles {
     /// Entries that all rules together take from files: a file of two rules counts twice, as both hold it.
     static let entryLimit = 2_097_152
     /// Files of one key.
@@ -35,8 +38,38 @@ final class ListFiles {
         try take(path, \.networks) { bytes throws(Refusal) in try ValueSyntax.network(String(copying: bytes)) }
     }
 
+    /// Certificates, in PEM.
+    func authorities(_ path: String) throws(Refusal) -> Authorities {
+        guard !path.isEmpty else { throw Refusal("the path is empty") }
+        let file = file(path)
+        let bytes: [UInt8]
+        do throws(UnreadableFile) {
+            bytes = try read(file)
+        } catch {
+            throw Refusal("\(name(file)) cannot be read: \(error.reason)")
+        }
+        do throws(TLSError) {
+            return try Authorities(pem: bytes)
+        } catch {
+            throw Refusal("\(name(file)): \(error)")
+        }
+    }
+
+    /// Users and their hashes.
+    func users(_ path: String) throws(Refusal) -> UserTable {
+        guard !path.isEmpty else { throw Refusal("the path is empty") }
+        let file = file(path)
+        do throws(UnreadableFile) {
+            return UserFile.users(in: try read(file)) { finding in
+                collector.error(Diagnostic(file: file, line: finding.line, column: finding.column, message: finding.message))
+            }
+        } catch {
+            throw Refusal("\(name(file)) cannot be read: \(error.reason)")
+        }
+    }
+
     private func take<Value>(
-        _ path: String, _ known: ReferenceWritableKeyPath<ListFiles, [String: Contents<Value>]>,
+        _ path: String, _ known: ReferenceWritableKeyPath<NamedFiles, [String: Contents<Value>]>,
         _ parse: (borrowing Span<UInt8>) throws(Refusal) -> Value
     ) throws(Refusal) -> [Value] {
         guard !path.isEmpty else { throw Refusal("the path is empty") }
