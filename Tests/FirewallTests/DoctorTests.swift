@@ -25,10 +25,14 @@ import TransparentSockets
     }
 
     @Test func whatIsMissing() throws {
-        let capability = try only(.gateway) { $0.capable = false }
+        let capability = try only(.gateway) {
+            $0.capable = false
+            $0.executable = "/home/me/it's/clearway"
+        }
+        #expect(capability.exitCode == 77 && capability.message.contains("CAP_NET_ADMIN"))
         #expect(
-            capability.exitCode == 77 && capability.message.contains("CAP_NET_ADMIN")
-                && capability.remedy?.contains("setcap") == true)
+            capability.remedy
+                == #"sudo setcap cap_net_admin,cap_net_bind_service+ep '/home/me/it'\''s/clearway'   # or run as root"#)
         let program = try only(.gateway) { $0.missingPrograms = ["nft"] }
         #expect(program.exitCode == 69 && program.remedy == "apt-get install nftables")
         #expect(try only(.gateway) { $0.missingPrograms = ["ip"] }.remedy == "apt-get install iproute2")
@@ -73,6 +77,10 @@ import TransparentSockets
                 $0.heldShifts = [24]
                 $0.listening = [SocketAddress("[::]:1081")!]
             } == [])
+        let refusing = try only(.redirect) { $0.ruleset.tables = ["inet clearway_down"] }
+        #expect(refusing.severity == .warning && refusing.remedy?.hasPrefix("nft delete table inet clearway_down ") == true)
+        #expect(
+            try findings(.redirect) { ($0.ruleset.tables, $0.heldShifts) = (["inet clearway", "inet clearway_down"], [24]) } == [])
     }
 
     /// Of what `rules --format shell` sets up and a clearway that runs with it, after a change.
@@ -116,6 +124,10 @@ import TransparentSockets
         }
         let table = try only { $0.ruleset = ForeignRuleset(parsing: "table inet other {\n}") }
         #expect(table.subject == "rules by hand" && table.remedy?.hasPrefix("clearway rules") == true && table.exitCode == 0)
+        // Where the routing is missing, too, nobody has made any.
+        let nothing = try byHand { ($0.ruleset, $0.rules) = (ForeignRuleset(parsing: ""), []) }
+        #expect(nothing.filter { $0.severity == .problem }.map(\.subject) == ["rules by hand"])
+        #expect(nothing.map(\.exitCode).max() == 71)
         let rule = try only { $0.rules.removeLast() }
         #expect(rule.message.contains("pref 1001 iif eth1 fwmark 0x02000000/0x03000000 lookup 7100"))
         #expect(try only { $0.missingRoutes = ["IPv6"] }.message.hasPrefix("missing for IPv6: local default dev lo"))
@@ -133,6 +145,10 @@ import TransparentSockets
         #expect(
             examine(try Plan(Situation.redirect.spec), state, manages: false).filter { $0.severity > .ok }.map(\.severity)
                 == [.warning, .warning, .warning])
+        // A redirect has no routing by which rules of another name could be told.
+        (state.capable, state.missingPrograms) = (true, [])
+        #expect(examine(try Plan(Situation.redirect.spec), state, manages: false).map(\.exitCode).max() == 71)
+        state.capable = false
         #expect(examine(try Plan(Situation.gateway.spec), state, manages: false).map(\.exitCode).max() == 77)
     }
 
@@ -200,7 +216,38 @@ import TransparentSockets
                2: 00000000000000000000000001000000:0439 00000000000000000000000000000000:0000 0A 0 0 0 0 0 1
                3: short:0A 0 0A
             """
-        #expect(listeningSockets(lines) == [SocketAddress("127.0.0.1:1081")!, SocketAddress("[::1]:1081")!])
+        #expect(localAddresses(lines, in: "0A") == [SocketAddress("127.0.0.1:1081")!, SocketAddress("[::1]:1081")!])
+    }
+
+    @Test func datagramSocketsInTheWay() throws {
+        let dns = SocketAddress("0.0.0.0:53")!
+        // With CAP_NET_RAW an answer does without a socket on the port.
+        #expect(try findings(.datagrams) { $0.receiving = [dns] } == [])
+        let held = try only(.datagrams) {
+            ($0.rawCapable, $0.receiving) = (false, [dns, SocketAddress("[::]:53")!, SocketAddress("192.0.2.1:54")!])
+        }
+        #expect(held.severity == .warning && held.subject == "UDP port 53" && held.remedy?.contains("cap_net_raw") == true)
+        // Only ports that are intercepted, and only of those who intercept datagrams.
+        for situation in [Situation.gateway, .both] {
+            #expect(
+                try findings(situation) {
+                    ($0.rawCapable, $0.receiving) = (false, [SocketAddress("0.0.0.0:5060")!])
+                    $0.interfaces["br0"] = true
+                }.count { $0.subject == "UDP port 5060" } == (situation == .both ? 1 : 0))
+        }
+        let taken = try only(.datagrams) { $0.receiving = [SocketAddress("0.0.0.0:1081")!] }
+        #expect(taken.exitCode == 71 && taken.message == "a program already receives datagrams on 0.0.0.0:1081")
+        #expect(
+            try findings(.datagrams) {
+                ($0.receiving, $0.rawCapable) = ([SocketAddress("0.0.0.0:1081")!], false)
+                ($0.ruleset.tables, $0.heldShifts) = (["inet clearway"], [24])
+            } == [])
+        // A TCP socket is in nobody's way here, and UDP is not in TCP's.
+        #expect(try findings(.datagrams) { $0.listening = [SocketAddress("0.0.0.0:1081")!] } == [])
+        #expect(try findings(.gateway) { $0.receiving = [SocketAddress("0.0.0.0:1081")!] } == [])
+        let lines =
+            "  sl  local_address rem_address   st\n 70: 00000000:0035 00000000:0000 07 0 0\n 71: 0100007F:0036 0100007F:1 01 0 0"
+        #expect(localAddresses(lines, in: "07") == [dns])
     }
 
     @Test func descriptorLimit() throws {
@@ -233,6 +280,7 @@ import TransparentSockets
         try namespace.run {
             let plan = try Plan(Situation.everything.spec)
             let state = SystemState.gather(plan)
+            #expect(state.executable != SystemState().executable && access(state.executable, X_OK) == 0)
             #expect(state.capable && state.missingPrograms.isEmpty && state.missingFeatures.isEmpty && state.missingIPv6 == nil)
             #expect(state.interfaces == ["lo": true, "eth1": false, "eth2": false])
             #expect(state.ruleset.tables == ["inet other"])

@@ -56,9 +56,19 @@ import TransparentSockets
         #expect(refused { $0.interceptions = [] } == .nothingIntercepted)
         #expect(refused { $0.priority = -200 } == .priority(-200))
         #expect(refused { $0.priority = -199 } == nil)
+        // Those of other packets than our own, and any bits outside the window.
+        for mark: UInt32 in [0x0200_0000, 0x0300_0077] {
+            #expect(refused { $0.exitMarks = [0x77, mark] } == .exitMark(mark, window: 0x0300_0000))
+        }
+        #expect(refused { $0.exitMarks = [0x77, 0x0100_0077, 0xFC00_0000] } == nil)
         #expect(refused { $0.interceptions[0].interfaces = ["lo"] } == .loopbackInterface(listener: "tproxy-1081"))
         #expect(refused { $0.interceptions[0].interfaces = ["eth0\"; x"] } == .name("eth0\"; x"))
         #expect(refused { $0.interceptions[0].interfaces = ["abcdefghijklmnop"] } == .name("abcdefghijklmnop"))
+        #expect(
+            refused {
+                $0.interceptions[0].mode = .redirect
+                $0.interceptions[0].protocols = [.udp]
+            } == .redirectedDatagrams(listener: "tproxy-1081"))
         #expect(
             refused {
                 $0.interceptions[0].mode = .redirect
@@ -92,6 +102,57 @@ import TransparentSockets
         #expect(all.interfaces.count == SessionNeeds.rememberedInterfaces + 1 && all.namedInterfaces != nil)
         all = needs(["eth0"]).adding(all)
         #expect(all.interfaces == ["eth0", "*"] && all.divertedInterfaces == ["*"] && all.namedInterfaces == nil)
+    }
+
+    /// What TCP packets meet is the same with UDP beside it: as many rules in each of their chains.
+    @Test(arguments: [Situation.host, .gateway, .everything, .preserving])
+    func tcpPacketsPassAsManyRules(_ situation: Situation) throws {
+        var spec = situation.spec
+        spec.earlierPorts = [53]
+        let without = try Plan(spec)
+        for index in spec.interceptions.indices where spec.interceptions[index].mode == .tproxy {
+            spec.interceptions[index].protocols = [.tcp, .udp]
+        }
+        let with = try Plan(spec)
+        for (plain, mixed) in [
+            (without.interceptionTable(owned: true), with.interceptionTable(owned: true)),
+            (without.downTableText ?? "", with.downTableText ?? ""),
+        ] {
+            let chains = lengths(mixed)
+            #expect(lengths(plain).allSatisfy { chains[$0.key] == $0.value })
+            // What is more belongs to UDP, and no packet comes there but by a rule that asks for what is not TCP.
+            #expect(chains.keys.filter { lengths(plain)[$0] == nil }.allSatisfy { $0.hasPrefix("udp_") })
+            #expect(!mixed.split(separator: "chain udp_").dropFirst().contains { $0.prefix(100).contains("hook") })
+        }
+    }
+
+    private func lengths(_ table: String) -> [Substring: Int] {
+        var result: [Substring: Int] = [:]
+        for chain in table.split(separator: "\tchain ").dropFirst() {
+            let lines = chain.split(separator: "\n")
+            result[lines[0].prefix { $0 != " " }] = lines.prefix { $0 != "\t}" }.count
+        }
+        return result
+    }
+
+    /// Flows need nothing when their interception is gone; what TCP needs stays.
+    @Test func datagramsLeaveNothingBehind() throws {
+        let draining = try Plan(Situation.datagrams.spec.draining)
+        #expect(draining.rules == [] && draining.route == nil && draining.sysctls == [])
+        #expect(draining.interceptionTable(owned: false) == "table inet clearway {\n}\n")
+        #expect(Situation.datagrams.spec.needs == SessionNeeds())
+        let both = try Plan(Situation.both.spec.draining)
+        let text = both.interceptionTable(owned: true)
+        #expect(!text.contains("udp") && text.contains("meta l4proto != tcp accept") && both.downTableText == nil)
+        // Early demux is in the way of TCP alone.
+        #expect(try Plan(Situation.datagrams.spec).sysctls == [])
+    }
+
+    @Test func aListenerWithoutAScopeMakesNoRules() throws {
+        var spec = Situation.gateway.spec
+        spec.interceptions.append(
+            Interception(name: "idle", mode: .tproxy, protocols: [.udp], listen: listening("[::]:1082")))
+        #expect(!(try Plan(spec).interceptionTable(owned: true).contains("udp")))
     }
 
     @Test func portsAreMerged() {

@@ -9,7 +9,7 @@ func network(_ text: String) -> IPNetwork { try! IPNetwork(parsing: text) }
 
 /// The situations whose rules are kept as text beside the tests.
 enum Situation: String, CaseIterable {
-    case host, gateway, everything, redirect, preserving, draining
+    case host, gateway, everything, redirect, preserving, draining, exits, datagrams, both
 
     var spec: FirewallSpec {
         switch self {
@@ -41,7 +41,25 @@ enum Situation: String, CaseIterable {
                 Interception(
                     name: "lan", mode: .redirect, listen: listening("[::]:1081"), interfaces: ["eth1"], preservesSource: true)
             ])
+        case .datagrams:
+            FirewallSpec(interceptions: [
+                Interception(name: "lan", mode: .tproxy, protocols: [.udp], listen: listening("[::]:1081"), interfaces: ["eth1"])
+            ])
+        case .both:
+            FirewallSpec(
+                onDown: .reject,
+                interceptions: [
+                    Interception(
+                        name: "lan", mode: .tproxy, protocols: [.tcp, .udp], listen: listening("[::]:1081"), interfaces: ["eth1"],
+                        local: true, ports: [53...53, 443...443], destinations: [network("203.0.113.0/24")],
+                        exclude: [network("203.0.113.9")], clients: [network("10.0.0.0/8")], preservesSource: true),
+                    Interception(
+                        name: "dns", mode: .tproxy, protocols: [.udp], listen: listening("127.0.0.1:1082", "[::1]:1082"),
+                        interfaces: ["br0"]),
+                    Interception(name: "old", mode: .redirect, listen: listening("[::]:1083"), interfaces: ["br0"]),
+                ])
         case .draining: Self.everything.spec.draining
+        case .exits: Self.withExits
         case .redirect:
             FirewallSpec(
                 onDown: .reject,
@@ -52,6 +70,20 @@ enum Situation: String, CaseIterable {
                     Interception(name: "lo", mode: .redirect, listen: listening("127.0.0.1:1082", "[::1]:1082"), local: true),
                 ])
         }
+    }
+
+    /// Both modes, where this host's own connections have marks of their own in places.
+    private static var withExits: FirewallSpec {
+        var spec = FirewallSpec(
+            onDown: .reject,
+            interceptions: [
+                Interception(
+                    name: "here", mode: .tproxy, listen: listening("[::]:1081"), interfaces: ["eth1"], local: true,
+                    ports: [443...443]),
+                Interception(name: "there", mode: .redirect, listen: listening("[::]:1082"), local: true, ports: [80...80]),
+            ])
+        spec.exitMarks = [0x77, 0x0100_0001, 0x77]
+        return spec
     }
 }
 

@@ -13,12 +13,23 @@ public func examine(_ plan: Plan, _ state: SystemState, manages: Bool = true, ma
         : state.heldShifts.contains(plan.spec.marks.shift)
     return requirements(plan, state, manages: manages) + settings(plan, state, manages: manages)
         + (manages ? remains(plan, state, running: running) : rulesByHand(plan, state)) + neighbours(plan, state, manages: manages)
-        + sockets(plan, state, running: running) + descriptors(state, maxSessions: maxSessions)
+        + sockets(plan, state, running: running) + datagramSockets(plan, state, running: running)
+        + descriptors(state, maxSessions: maxSessions)
+}
+
+/// Of a program that carries UDP too.
+let wantedCapabilities = "cap_net_admin,cap_net_bind_service,cap_net_raw+ep"
+
+/// The command that gives the program capabilities: this program, which need not be the one that a shell finds by name.
+func granting(_ capabilities: String, _ state: SystemState) -> String {
+    "sudo setcap \(capabilities) '\(state.executable.replacing("'", with: #"'\''"#))'"
 }
 
 private func requirements(_ plan: Plan, _ state: SystemState, manages: Bool) -> [Finding] {
     var findings: [Finding] = []
-    let capability = "sudo setcap cap_net_admin,cap_net_bind_service+ep \"$(command -v clearway)\"   # or run as root"
+    let carriesDatagrams = plan.spec.interceptions.contains { $0.protocols.contains(.udp) }
+    let wanted = carriesDatagrams ? wantedCapabilities : "cap_net_admin,cap_net_bind_service+ep"
+    let capability = "\(granting(wanted, state))   # or run as root"
     if state.capable {
         findings.append(.ok("capability", "CAP_NET_ADMIN is there"))
     } else if manages || plan.spec.interceptions.contains(where: { $0.mode == .tproxy }) {
@@ -63,6 +74,7 @@ private func settings(_ plan: Plan, _ state: SystemState, manages: Bool) -> [Fin
         }
     }
     guard !interfaces.isEmpty else { return findings }
+    let others = plan.spec.interceptions.contains { $0.protocols.contains(.udp) } ? "ping" : "UDP, ping"
     for (family, name, wanted) in [
         ("IPv4", "net.ipv4.ip_forward", plan.spec.families.ipv4),
         ("IPv6", "net.ipv6.conf.all.forwarding", plan.spec.families.ipv6 && state.missingIPv6 == nil),
@@ -70,7 +82,7 @@ private func settings(_ plan: Plan, _ state: SystemState, manages: Bool) -> [Fin
         findings.append(
             .warning(
                 name,
-                "\(family) is not forwarded: intercepted connections work, all other traffic of the clients (UDP, ping) does not",
+                "\(family) is not forwarded: intercepted connections work, all other traffic of the clients (\(others)) does not",
                 "sysctl -w \(name)=1"))
     }
     for name in ["net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"] where state.sysctls[name] == "1" {
@@ -109,6 +121,13 @@ private func remains(_ plan: Plan, _ state: SystemState, running: Bool) -> [Find
             .problem(
                 71, "nft table", "table \(taken) exists and belongs to no running clearway",
                 "nft delete table \(taken)   # or choose another name with firewall.table"))
+    }
+    let refusing = "inet \(plan.spec.downTable)"
+    if !running, state.ruleset.tables.contains(refusing) {
+        findings.append(
+            .warning(
+                "nft table", "table \(refusing) of a clearway that was killed refuses new connections (firewall.on_down)",
+                "nft delete table \(refusing)   # or start clearway again"))
     }
     return findings
 }
@@ -182,23 +201,29 @@ private func interceptedInput(_ spec: FirewallSpec) -> [String] {
 
 private func sockets(_ plan: Plan, _ state: SystemState, running: Bool) -> [Finding] {
     var findings: [Finding] = []
-    let wanted = unique(
-        plan.spec.interceptions.flatMap(\.listen).map { SocketAddress($0.value.address.unmapped, port: $0.value.port) })
-    for address in wanted where !running {
-        let blocking = state.listening.first { other in
-            guard other.port == address.port else { return false }
-            let sameFamily = other.address.isIPv6 == address.address.isIPv6
-            let dualStack = [other.address, address.address].contains { $0.isIPv6 && $0.isUnspecified }
-            let anywhere = other.address.isUnspecified || address.address.isUnspecified
-            return other.address == address.address || (anywhere && sameFamily) || dualStack
-        }
-        if let blocking {
+    for address in listeners(plan.spec, of: .tcp) where !running {
+        if let blocking = state.listening.first(where: { isInTheWay($0, of: address) }) {
             findings.append(
                 .problem(
                     71, "listener \(address)", "a program already listens on \(blocking)", "ss -Hltnp 'sport = \(address.port)'"))
         }
     }
     return findings
+}
+
+func listeners(_ spec: FirewallSpec, of transport: Interception.Transport) -> [SocketAddress] {
+    unique(
+        spec.interceptions.filter { $0.protocols.contains(transport) }.flatMap(\.listen)
+            .map { SocketAddress($0.value.address.unmapped, port: $0.value.port) })
+}
+
+/// Whether a socket that is bound to `other` keeps one from being bound to `address`.
+func isInTheWay(_ other: SocketAddress, of address: SocketAddress) -> Bool {
+    guard other.port == address.port else { return false }
+    let sameFamily = other.address.isIPv6 == address.address.isIPv6
+    let dualStack = [other.address, address.address].contains { $0.isIPv6 && $0.isUnspecified }
+    let anywhere = other.address.isUnspecified || address.address.isUnspecified
+    return other.address == address.address || (anywhere && sameFamily) || dualStack
 }
 
 private func descriptors(_ state: SystemState, maxSessions: Int) -> [Finding] {

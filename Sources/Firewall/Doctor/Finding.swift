@@ -10,7 +10,7 @@ public struct Finding: Hashable, Sendable {
     public var message: String
     /// The command that mends it; `nil` where nothing need or can be done.
     public var remedy: String?
-    /// The exit status `run` would end with because of it; 0 unless it is a problem.
+    /// The exit status `run` would end with because of it, or 71 where it would run in vain; 0 unless it is a problem.
     public var exitCode: Int32
 
     static func ok(_ subject: String, _ message: String) -> Finding {

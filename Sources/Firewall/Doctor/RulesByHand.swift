@@ -2,35 +2,40 @@
 func rulesByHand(_ plan: Plan, _ state: SystemState) -> [Finding] {
     let spec = plan.spec
     let remedy = "clearway rules --format shell   # or nft, or iptables: shows what is needed (-c FILE)"
-    var findings: [Finding] = []
-    if state.capable, !state.missingPrograms.contains("nft") {
-        if let table = tableOfRules(spec, state.ruleset) {
-            findings.append(.ok("rules by hand", "they are in nft table \(table)"))
-        } else if let chain = chainOfRules(spec, state.ruleset) {
-            findings.append(.ok("rules by hand", "they are in iptables, such as \(chain)"))
-        } else {
-            findings.append(
-                .warning(
-                    "rules by hand",
-                    "neither nft table inet \(spec.table) nor iptables chains \(spec.iptablesPrefix)… are there: "
-                        + "nothing is intercepted, unless by rules of another name",
-                    remedy))
-        }
+    let routing = routingByHand(plan, state, remedy)
+    guard state.capable, !state.missingPrograms.contains("nft") else { return routing }
+    if let table = tableOfRules(spec, state.ruleset) {
+        return [.ok("rules by hand", "they are in nft table \(table)")] + routing
     }
-    guard let route = plan.route, !state.missingPrograms.contains("ip") else { return findings }
+    if let chain = chainOfRules(spec, state.ruleset) {
+        return [.ok("rules by hand", "they are in iptables, such as \(chain)")] + routing
+    }
+    let message =
+        "neither nft table inet \(spec.table) nor iptables chains \(spec.iptablesPrefix)… are there: "
+        + "nothing is intercepted, unless by rules of another name"
+    // Who has set up the routing has rules that use it; nft shows none that were made with the old iptables.
+    let isRouted = !routing.isEmpty && routing.allSatisfy { $0.severity == .ok }
+    let missing: Finding =
+        isRouted ? .warning("rules by hand", message, remedy) : .problem(71, "rules by hand", message, remedy)
+    return [missing] + routing
+}
+
+/// Whether intercepted packets are delivered to this host; empty where that is not needed, or cannot be looked at.
+private func routingByHand(_ plan: Plan, _ state: SystemState, _ remedy: String) -> [Finding] {
+    let spec = plan.spec
+    guard let route = plan.route, !state.missingPrograms.contains("ip") else { return [] }
     var families: [String] = []
     if spec.families.ipv4 { families.append("IPv4") }
     if spec.families.ipv6, state.missingIPv6 == nil { families.append("IPv6") }
     let absent = plan.rules.filter { wanted in state.rules.count { $0.serves(wanted) } < families.count }
-    for rule in absent {
-        findings.append(
-            .warning("ip rule", "missing for \(families.joined(separator: " or ")): \(rule.words)", remedy))
+    var findings = absent.map { rule in
+        Finding.warning("ip rule", "missing for \(families.joined(separator: " or ")): \(rule.words)", remedy)
     }
     let routeless = families.filter(state.missingRoutes.contains)
     if !routeless.isEmpty {
         findings.append(.warning("ip route", "missing for \(routeless.joined(separator: " and ")): \(route)", remedy))
     }
-    if absent.isEmpty, routeless.isEmpty {
+    if findings.isEmpty {
         findings.append(.ok("ip rule", "table \(spec.routeTable) delivers intercepted packets to this host"))
     }
     return findings

@@ -6,6 +6,10 @@ public import TransparentSockets
 public struct SystemState: Sendable {
     /// Whether this process has CAP_NET_ADMIN.
     public var capable = true
+    /// Whether it has CAP_NET_RAW.
+    public var rawCapable = true
+    /// The path of the program that this process runs.
+    public var executable = "/usr/local/bin/clearway"
     public var missingPrograms: [String] = []
     /// Empty also when they could not be probed.
     public var missingFeatures: [KernelFeature] = []
@@ -24,6 +28,8 @@ public struct SystemState: Sendable {
     public var ruleset = ForeignRuleset(parsing: "")
     /// Listening TCP sockets.
     public var listening: Set<SocketAddress> = []
+    /// UDP sockets without a peer.
+    public var receiving: Set<SocketAddress> = []
     /// Interfaces, and whether they are up.
     public var interfaces: [String: Bool] = ["lo": true]
     /// Descriptors this process may have.
@@ -39,7 +45,10 @@ public struct SystemState: Sendable {
     public static func gather(_ plan: Plan) -> SystemState {
         var state = SystemState()
         var capabilities: UInt64 = 0
-        if cs_effective_capabilities(&capabilities) == 0 { state.capable = capabilities & 1 << 12 != 0 }
+        if cs_effective_capabilities(&capabilities) == 0 {
+            (state.capable, state.rawCapable) = (capabilities & 1 << 12 != 0, capabilities & 1 << 13 != 0)
+        }
+        if let path = linkTarget("/proc/self/exe") { state.executable = path }
         let tools = ["nft", "ip"].map { name in (name, try? Tool.find(name)) }
         state.missingPrograms = tools.filter { $0.1 == nil }.map(\.0)
         if let nft = tools[0].1, state.capable {
@@ -67,15 +76,21 @@ public struct SystemState: Sendable {
                 if try MarkReservation(Marks(shift: shift)) == nil { state.heldShifts.insert(shift) }
             } catch {}
         }
-        for file in ["tcp", "tcp6"] {
-            state.listening.formUnion(listeningSockets(fileText("/proc/thread-self/net/\(file)") ?? ""))
-        }
+        for file in ["tcp", "tcp6"] { state.listening.formUnion(sockets(ofFile: file, in: "0A")) }
+        for file in ["udp", "udp6"] { state.receiving.formUnion(sockets(ofFile: file, in: "07")) }
         var limit = rlimit()
         if getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 {
             (state.softLimit, state.hardLimit) = (UInt64(limit.rlim_cur), UInt64(limit.rlim_max))
         }
         return state
     }
+}
+
+/// Where a symbolic link leads; nil: it cannot be read.
+private func linkTarget(_ link: String) -> String? {
+    var path = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let count = readlink(link, &path, path.count)
+    return count > 0 ? String(decoding: path.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
 }
 
 /// `ip -o link show`: names and whether the flag UP is among `<…>`.
@@ -89,11 +104,24 @@ func interfaceStates(_ text: String) -> [String: Bool] {
     return result
 }
 
-/// The listening sockets of `/proc/net/tcp` or `tcp6`, whose addresses are hexadecimal words in the machine's byte order.
-func listeningSockets(_ text: String) -> [SocketAddress] {
+/// Ports of the UDP sockets of this network namespace, without those that talk only with this host.
+func datagramPorts() -> [UInt16] {
+    let all = ["udp", "udp6"].flatMap { sockets(ofFile: $0, in: "07") + sockets(ofFile: $0, in: "01") }
+    return unique(all.filter { !$0.address.isLoopback }.map(\.port))
+}
+
+/// - Parameters:
+///   - file: `tcp`, `tcp6`, `udp` or `udp6`.
+///   - state: as the kernel writes it: 01 has a peer, 07 (UDP) has none, 0A listens.
+private func sockets(ofFile file: String, in state: String) -> [SocketAddress] {
+    localAddresses(fileText("/proc/thread-self/net/\(file)") ?? "", in: state)
+}
+
+/// The sockets of `/proc/net/tcp` and its like in a state. Addresses are hexadecimal words in the machine's byte order.
+func localAddresses(_ text: String, in state: String) -> [SocketAddress] {
     text.split(separator: "\n").compactMap { line in
         let fields = line.split(separator: " ")
-        guard fields.count > 3, fields[3] == "0A" else { return nil }
+        guard fields.count > 3, fields[3] == state else { return nil }
         let parts = fields[1].split(separator: ":")
         guard parts.count == 2, let port = UInt16(parts[1], radix: 16), parts[0].utf8.count % 8 == 0 else { return nil }
         var words: [UInt32] = []

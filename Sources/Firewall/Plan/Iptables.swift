@@ -22,14 +22,14 @@ extension Plan {
     }
 }
 
-private struct IptablesFamily {
+struct IptablesFamily {
     let spec: FirewallSpec
     let ipv6: Bool
 
     private let syn = "-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN"
 
     /// A table's chains and rules, and the jumps from the kernel's own chains.
-    private struct Table {
+    struct Table {
         let name: String
         var chains: [String] = []
         var jumps: [String] = []
@@ -62,10 +62,10 @@ private struct IptablesFamily {
     }
 
     private func members(_ mode: InterceptionMode) -> [Interception] {
-        spec.interceptions.filter { $0.mode == mode && !$0.listeners(ipv6: ipv6).isEmpty }
+        spec.interceptions.filter { $0.mode == mode && $0.protocols.contains(.tcp) && !$0.listeners(ipv6: ipv6).isEmpty }
     }
 
-    private func mark(_ value: UInt32) -> String { "\(hex(value))/\(hex(spec.marks.mask))" }
+    func mark(_ value: UInt32) -> String { "\(hex(value))/\(hex(spec.marks.mask))" }
 
     // ---- tables ----
 
@@ -120,6 +120,7 @@ private struct IptablesFamily {
             table.chains.append(chain)
             table.jumps.append("OUTPUT -p tcp -j \(chain)")
             table.rules.append("-A \(chain) -m mark --mark \(mark(spec.marks.own)) -j RETURN")
+            exits(chain, &table)
             let opened = "-A \(chain) -m conntrack --ctdir ORIGINAL -m connmark --mark \(mark(spec.marks.local))"
             table.rules.append("\(opened) -j MARK --set-xmark \(mark(spec.marks.local))")
             table.rules.append("-A \(chain) -m conntrack ! --ctstate NEW -j RETURN")
@@ -134,6 +135,7 @@ private struct IptablesFamily {
                     ], &table)
             }
         }
+        interceptDatagrams(&table)
         return table
     }
 
@@ -144,7 +146,10 @@ private struct IptablesFamily {
             let chain = name(gateway ? "npre" : "nout")
             table.chains.append(chain)
             table.jumps.append("\(gateway ? "PREROUTING" : "OUTPUT") -p tcp -j \(chain)")
-            if !gateway { table.rules.append("-A \(chain) -m mark --mark \(mark(spec.marks.own)) -j RETURN") }
+            if !gateway {
+                table.rules.append("-A \(chain) -m mark --mark \(mark(spec.marks.own)) -j RETURN")
+                exits(chain, &table)
+            }
             exclusions(chain, &table)
             for (index, member) in members.enumerated() where gateway ? !member.interfaces.isEmpty : member.local {
                 let inner = name("\(gateway ? "ng" : "no")\(index)")
@@ -171,6 +176,7 @@ private struct IptablesFamily {
             let chain = name(gateway ? "rfwd" : "rout")
             table.chains.append(chain)
             table.jumps.append("\(gateway ? "FORWARD" : "OUTPUT") -p tcp -m mark --mark 0x0/\(hex(spec.marks.mask)) -j \(chain)")
+            if !gateway { exits(chain, &table) }
             exclusions(chain, &table)
             for (index, member) in members.enumerated() where gateway ? !member.interfaces.isEmpty : member.local {
                 let inner = name("\(gateway ? "rg" : "ro")\(index)")
@@ -178,14 +184,15 @@ private struct IptablesFamily {
                 criteria(inner, member, actions: ["-p tcp -j REJECT --reject-with tcp-reset"], &table)
             }
         }
+        refuseDatagrams(&table)
         return table
     }
 
     // ---- parts ----
 
-    private func name(_ suffix: String) -> String { spec.iptablesPrefix + suffix }
+    func name(_ suffix: String) -> String { spec.iptablesPrefix + suffix }
 
-    private func jumps(_ chain: String, _ member: Interception, to inner: String) -> [String] {
+    func jumps(_ chain: String, _ member: Interception, to inner: String) -> [String] {
         member.interfaces.map { interface in
             let match =
                 interface == "*" ? "! -i lo" : "-i \(interface.hasSuffix("*") ? interface.dropLast() + "+" : interface[...])"
@@ -193,8 +200,16 @@ private struct IptablesFamily {
         }
     }
 
+    func exits(_ chain: String, _ table: inout Table) {
+        for mark in unique(spec.exitMarks) { table.rules.append("-A \(chain) -m mark --mark \(hex(mark)) -j RETURN") }
+    }
+
     private func exclusions(_ chain: String, _ table: inout Table) {
         table.rules.append("-A \(chain) -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j RETURN")
+        excludedDestinations(chain, &table)
+    }
+
+    func excludedDestinations(_ chain: String, _ table: inout Table) {
         for type in ["LOCAL", "BROADCAST", "ANYCAST", "MULTICAST"] where !(ipv6 && type == "BROADCAST") {
             table.rules.append("-A \(chain) -m addrtype --dst-type \(type) -j RETURN")
         }
@@ -202,7 +217,11 @@ private struct IptablesFamily {
     }
 
     /// iptables has no "in none of these networks": each list that must match is a chain of its own, entered by `-g`.
-    private func criteria(_ chain: String, _ member: Interception, actions: [String], _ table: inout Table) {
+    func criteria(
+        _ chain: String, _ member: Interception, of transport: Interception.Transport = .tcp, actions: [String],
+        _ table: inout Table
+    ) {
+        let match = "-p \(transport.rawValue) -m \(transport.rawValue)"
         var current = chain
         table.chains.append(current)
         for network in unique(member.exclude) where network.base.isIPv6 == ipv6 {
@@ -221,7 +240,7 @@ private struct IptablesFamily {
             let next = "\(chain)p"
             table.chains.append(next)
             for range in ports {
-                table.rules.append("-A \(current) -p tcp -m tcp --dport \(range.lowerBound):\(range.upperBound) -g \(next)")
+                table.rules.append("-A \(current) \(match) --dport \(range.lowerBound):\(range.upperBound) -g \(next)")
             }
             current = next
         }

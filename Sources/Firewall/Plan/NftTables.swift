@@ -14,11 +14,14 @@ extension Plan {
         var text = NftText()
         text.open("table inet \(spec.table)")
         if owned { text.line("flags owner") }
-        let tproxy = spec.interceptions.filter { $0.mode == .tproxy }
+        let tproxy = spec.interceptions.filter { $0.mode == .tproxy && $0.protocols.contains(.tcp) }
         let redirect = spec.interceptions.filter { $0.mode == .redirect }
         let needs = spec.needs
-        if !tproxy.isEmpty || needs.divertsGateway { filterPrerouting(tproxy, needs, &text) }
+        let hasPrerouting = !tproxy.isEmpty || needs.divertsGateway
+        if hasPrerouting { filterPrerouting(tproxy, needs, &text) }
+        datagramPrerouting(isBase: !hasPrerouting, &text)
         if needs.local { filterOutput(tproxy.filter(\.local), &text) }
+        datagramOutput(isBase: !needs.local, &text)
         if needs.untracked { untracked(&text) }
         if needs.translatedGateway { natPrerouting(redirect.filter { !$0.interfaces.isEmpty }, &text) }
         if needs.translatedLocal { natOutput(redirect.filter(\.local), &text) }
@@ -33,16 +36,17 @@ extension Plan {
         text.open("table inet \(spec.downTable)")
         for mode in [InterceptionMode.tproxy, .redirect] {
             // After the interception itself: what it took bears our mark by then, or is addressed to this host.
-            let priority = mode == .tproxy ? spec.priority + 5 : -95
-            let ours = spec.interceptions.filter { $0.mode == mode }
+            let priority = mode == .tproxy ? downPriority : -95
+            let ours = spec.interceptions.filter { $0.mode == mode && $0.protocols.contains(.tcp) }
             for (scope, members) in [
                 (Scope.gateway, ours.filter { !$0.interfaces.isEmpty }), (.output, ours.filter(\.local)),
             ] where !members.isEmpty {
                 let hook = scope == .gateway ? "prerouting" : "output"
                 text.open("chain \(mode.rawValue)_\(hook)")
                 text.line("type filter hook \(hook) priority \(priority); policy accept;")
-                text.line("meta l4proto != tcp accept")
+                text.line(mode == .tproxy ? notTCP(datagramMembers(scope), hook) : "meta l4proto != tcp accept")
                 text.line("meta mark & \(hex(spec.marks.mask)) != 0 accept")
+                if scope == .output { exits(&text) }
                 exclusions(&text)
                 dispatch(members, scope, prefix: "\(mode.rawValue)_", &text)
                 text.close()
@@ -56,11 +60,15 @@ extension Plan {
                 }
             }
         }
+        datagramsDown(&text)
         text.close()
         return text.result
     }
 
-    private enum Scope: String {
+    /// After the interception itself.
+    var downPriority: Int { spec.priority + 5 }
+
+    enum Scope: String {
         case gateway, local, output
     }
 
@@ -74,11 +82,12 @@ extension Plan {
         let gateway = members.filter { !$0.interfaces.isEmpty }
         // What the first line lets through need not be asked for its interface again.
         var only: String?
+        let datagrams = datagramMembers()
         if local.isEmpty, let named = needs.namedInterfaces, !named.isEmpty {
-            text.line("iifname != { \(named.map { "\"\($0)\"" }.joined(separator: ", ")) } accept")
+            text.line("\(datagrams.isEmpty ? "" : "meta l4proto tcp ")\(from(named)) accept")
             if named.count == 1 { only = named[0] }
         }
-        text.line("meta l4proto != tcp accept")
+        text.line(notTCP(datagrams, "prerouting"))
         if needs.divertsGateway {
             // Packets of sessions we carry. Never a SYN: it must reach tproxy, which knows how to reopen a TIME_WAIT socket.
             for interface in needs.divertedInterfaces {
@@ -155,8 +164,9 @@ extension Plan {
         let marks = spec.marks
         text.open("chain output")
         text.line("type route hook output priority \(spec.priority); policy accept;")
-        text.line("meta l4proto != tcp accept")
+        text.line(notTCP(datagramMembers(.output), "output"))
         text.line("meta mark & \(hex(marks.mask)) == \(hex(marks.own)) accept")
+        exits(&text)
         // Only a connection that began under these rules has the mark in its conntrack entry: one that was open before, and
         // the replies of this host's own services, go on untouched.
         text.line(
@@ -195,6 +205,7 @@ extension Plan {
         guard !members.isEmpty else { return keepTranslating(&text) }
         text.line("meta l4proto != tcp accept")
         text.line("meta mark & \(hex(spec.marks.mask)) == \(hex(spec.marks.own)) accept")
+        exits(&text)
         exclusions(&text)
         dispatch(members, .output, prefix: "nat_", &text)
         text.close()
@@ -225,15 +236,29 @@ extension Plan {
 
     // ---- parts ----
 
+    /// What is no TCP is let go, or sent to the rules of UDP: TCP packets pass as many rules in either case.
+    private func notTCP(_ datagrams: [Interception], _ hook: String) -> String {
+        "meta l4proto != tcp \(datagrams.isEmpty ? "accept" : "goto udp_\(hook)")"
+    }
+
+    /// From none of these interfaces.
+    func from(_ interfaces: [String]) -> String {
+        "iifname != { \(interfaces.map { "\"\($0)\"" }.joined(separator: ", ")) }"
+    }
+
     private func exclusions(_ text: inout NftText) {
         text.line("\(notPureSYN) accept")
+        excludedDestinations(&text)
+    }
+
+    func excludedDestinations(_ text: inout NftText) {
         text.line("fib daddr type { local, broadcast, anycast, multicast } accept")
         if spec.families.ipv4 { text.line("ip daddr { \(excludedV4.joined(separator: ", ")) } accept") }
         if spec.families.ipv6 { text.line("ip6 daddr { \(excludedV6.joined(separator: ", ")) } accept") }
     }
 
     /// - Parameter only: the one interface whose packets come this far.
-    private func dispatch(
+    func dispatch(
         _ members: [Interception], _ scope: Scope, prefix: String, besides only: String? = nil, _ text: inout NftText
     ) {
         for (member, name) in zip(members, names(members, scope)) {
@@ -252,12 +277,12 @@ extension Plan {
     }
 
     /// Lines that leave the chain for packets this listener does not intercept.
-    private func criteria(_ member: Interception, _ text: inout NftText) {
+    func criteria(_ member: Interception, of transport: Interception.Transport = .tcp, _ text: inout NftText) {
         if !member.exclude.isEmpty { networks("daddr", member.exclude, negated: false, &text) }
         if !member.destinations.isEmpty { networks("daddr", member.destinations, negated: true, &text) }
         if !member.clients.isEmpty { networks("saddr", member.clients, negated: true, &text) }
         let ports = merged(member.ports)
-        if !ports.isEmpty { text.line("tcp dport != { \(ports.map(portText).joined(separator: ", ")) } return") }
+        if !ports.isEmpty { text.line("\(transport.rawValue) dport != { \(ports.map(portText).joined(separator: ", ")) } return") }
     }
 
     private func networks(_ side: String, _ networks: [IPNetwork], negated: Bool, _ text: inout NftText) {
@@ -271,7 +296,7 @@ extension Plan {
         }
     }
 
-    private func served(_ member: Interception) -> [(family: String, addresses: [SocketAddress])] {
+    func served(_ member: Interception) -> [(family: String, addresses: [SocketAddress])] {
         var result: [(family: String, addresses: [SocketAddress])] = []
         for ipv6 in [false, true] where ipv6 ? spec.families.ipv6 : spec.families.ipv4 {
             let addresses = member.listeners(ipv6: ipv6)
@@ -280,71 +305,17 @@ extension Plan {
         return result
     }
 
-    private func setMark(_ which: String, _ value: UInt32) -> String {
+    /// Our own connections by exits that have marks of their own.
+    func exits(_ text: inout NftText) {
+        guard !spec.exitMarks.isEmpty else { return }
+        text.line("meta mark { \(unique(spec.exitMarks).map(hex).joined(separator: ", ")) } accept")
+    }
+
+    func setMark(_ which: String, _ value: UInt32) -> String {
         "\(which) mark set \(which) mark & \(hex(~spec.marks.mask)) | \(hex(value))"
     }
 
-    private func names(_ members: [Interception], _ scope: Scope) -> [String] {
+    func names(_ members: [Interception], _ scope: Scope) -> [String] {
         chainNames(members.map { "\(scope.rawValue)_\($0.name)" })
-    }
-}
-
-/// The address as nft writes it before a port.
-private func portOnly(_ address: SocketAddress) -> String { SocketAddress(address.address, port: address.port).description }
-
-/// Identifiers nft takes, all different.
-func chainNames(_ names: [String]) -> [String] {
-    var taken: Set<String> = []
-    return names.map { name in
-        let safe = String(
-            decoding: name.utf8.prefix(48).map { byte -> UInt8 in
-                let letter = byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z")
-                return letter || byte &- 0x30 < 10 ? byte : UInt8(ascii: "_")
-            }, as: UTF8.self)
-        var candidate = safe
-        var number = 2
-        while !taken.insert(candidate).inserted {
-            candidate = "\(safe)_\(number)"
-            number += 1
-        }
-        return candidate
-    }
-}
-
-/// Sorted ranges without overlap or neighbours; empty when they are all ports.
-func merged(_ ports: [ClosedRange<UInt16>]) -> [ClosedRange<UInt16>] {
-    var result: [ClosedRange<UInt16>] = []
-    for range in ports.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
-        if let last = result.last, Int(range.lowerBound) <= Int(last.upperBound) + 1 {
-            result[result.count - 1] = last.lowerBound...max(last.upperBound, range.upperBound)
-        } else {
-            result.append(range)
-        }
-    }
-    return result.count == 1 && result[0].lowerBound <= 1 && result[0].upperBound == .max ? [] : result
-}
-
-func portText(_ range: ClosedRange<UInt16>) -> String {
-    range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound)"
-}
-
-func unique<Element: Hashable>(_ elements: [Element]) -> [Element] {
-    var seen: Set<Element> = []
-    return elements.filter { seen.insert($0).inserted }
-}
-
-/// Lines of nft, indented with tabs as nft prints them.
-private struct NftText {
-    var result = ""
-    private var depth = 0
-
-    mutating func line(_ text: String) { result += String(repeating: "\t", count: depth) + text + "\n" }
-    mutating func open(_ text: String) {
-        line(text + " {")
-        depth += 1
-    }
-    mutating func close() {
-        depth -= 1
-        line("}")
     }
 }

@@ -38,7 +38,7 @@ public let ownProtocol = 193
 
 /// Everything the kernel must be told, as values: computed from a specification alone, touching nothing.
 public struct Plan: Hashable, Sendable {
-    public let spec: FirewallSpec
+    public private(set) var spec: FirewallSpec
     /// In the order in which they are added; the same for every family of the specification.
     public let rules: [RouteRule]
     /// The words after `ip route add` of the one route our table needs; `nil` when no packet is marked.
@@ -51,7 +51,7 @@ public struct Plan: Hashable, Sendable {
         let marks = spec.marks
         let preference = spec.preference
         var rules: [RouteRule] = []
-        let needs = spec.needs
+        let needs = spec.allNeeds
         let named: [String?]? = needs.namedInterfaces
         // Under src_valid_mark=1 the kernel checks a packet's source with its mark: it then asks for the way back "from lo"
         // and would find our local route, and call the packet a martian. A rule for the clients' interface alone is not asked.
@@ -83,30 +83,15 @@ public struct Plan: Hashable, Sendable {
             ? [Sysctl(name: "net.ipv4.tcp_early_demux", value: "0")] : []
     }
 
-    /// The families that have rules, as `ip` options.
-    var familyOptions: [String] { (spec.families.ipv4 ? ["-4"] : []) + (spec.families.ipv6 ? ["-6"] : []) }
-}
-
-extension FirewallSpec {
-    /// What all sessions need that are open under these rules or will be.
-    var needs: SessionNeeds { SessionNeeds(interceptions).adding(carried) }
-
-    /// The same without interception: sessions that are open go on.
-    var draining: FirewallSpec {
-        var spec = self
-        spec.carried = needs
-        spec.interceptions = []
-        return spec
+    /// The same when connection tracking has seen everything that was there before it.
+    var withoutEarlierPorts: Plan {
+        var plan = self
+        plan.spec.earlierPorts = []
+        return plan
     }
 
-    /// Whether packets that this host only forwards can meet sockets of ours that have foreign addresses.
-    var leavesSocketsInTheWay: Bool { forwarding && needs.gateway }
-
-    /// Whether packets arriving on an interface get our mark: intercepted ones, or replies to a preserved source.
-    var divertsGateway: Bool { needs.divertsGateway }
-
-    /// Name of the table that refuses connections when we are gone.
-    public var downTable: String { table + "_down" }
+    /// The families that have rules, as `ip` options.
+    var familyOptions: [String] { (spec.families.ipv4 ? ["-4"] : []) + (spec.families.ipv6 ? ["-6"] : []) }
 }
 
 extension Interception {
@@ -120,12 +105,17 @@ extension Interception {
 
 private func check(_ spec: FirewallSpec) throws(PlanError) {
     guard isName(spec.table, longest: 64) else { throw .name(spec.table) }
-    let isDraining = spec.interceptions.isEmpty && spec.carried != SessionNeeds()
-    guard isDraining || spec.interceptions.contains(where: { $0.local || !$0.interfaces.isEmpty }) else {
+    guard spec.isDraining || spec.interceptions.contains(where: { $0.local || !$0.interfaces.isEmpty }) else {
         throw .nothingIntercepted
     }
-    if spec.needs.local, spec.priority <= -200 { throw .priority(spec.priority) }
+    if spec.allNeeds.local, spec.priority <= -200 { throw .priority(spec.priority) }
+    if let mark = spec.exitMarks.first(where: { ![0, spec.marks.own].contains($0 & spec.marks.mask) }) {
+        throw .exitMark(mark, window: spec.marks.mask)
+    }
     for interception in spec.interceptions {
+        if interception.mode == .redirect, interception.protocols.contains(.udp) {
+            throw .redirectedDatagrams(listener: interception.name)
+        }
         for interface in interception.interfaces {
             if interface == "lo" { throw .loopbackInterface(listener: interception.name) }
             guard interface == "*" || isInterface(interface) else { throw .name(interface) }

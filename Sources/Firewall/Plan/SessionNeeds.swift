@@ -25,9 +25,9 @@ public struct SessionNeeds: Hashable, Sendable {
 
     public init() {}
 
-    /// What sessions under these interceptions need.
-    init(_ interceptions: [Interception]) {
-        for interception in interceptions {
+    /// What sessions under these interceptions need, or flows.
+    init(_ interceptions: [Interception], of transport: Interception.Transport = .tcp) {
+        for interception in interceptions where interception.protocols.contains(transport) {
             let isGateway = !interception.interfaces.isEmpty
             gateway = gateway || isGateway
             anywhere = anywhere || (isGateway && interception.preservesSource)
@@ -47,9 +47,14 @@ public struct SessionNeeds: Hashable, Sendable {
 
     /// These needs and those of sessions that began earlier.
     func adding(_ earlier: SessionNeeds) -> SessionNeeds {
+        var earlier = earlier
+        if earlier.interfaces.count(where: { !interfaces.contains($0) }) > Self.rememberedInterfaces { earlier.interfaces = ["*"] }
+        return united(with: earlier)
+    }
+
+    func united(with earlier: SessionNeeds) -> SessionNeeds {
         var all = self
-        let remembered = earlier.interfaces.filter { !interfaces.contains($0) }
-        if remembered.count <= Self.rememberedInterfaces { all.interfaces += remembered } else { all.interfaces.append("*") }
+        all.interfaces += earlier.interfaces.filter { !interfaces.contains($0) }
         all.gateway = gateway || earlier.gateway
         all.anywhere = anywhere || earlier.anywhere
         all.local = local || earlier.local

@@ -67,8 +67,8 @@ extension Plan {
             if spec.families.ipv4 { features.append(.tproxyV4) }
             if spec.families.ipv6 { features.append(.tproxyV6) }
         }
-        if spec.needs.divertsGateway { features.append(.socketTransparent) }
-        if spec.needs.local { features.append(.conntrack) }
+        if spec.allNeeds.divertsGateway { features.append(.socketTransparent) }
+        if spec.allNeeds.local { features.append(.conntrack) }
         if spec.interceptions.contains(where: { $0.mode == .redirect }) { features.append(.nat) }
         if spec.onDown == .reject { features.append(.rejectInPrerouting) }
         return features

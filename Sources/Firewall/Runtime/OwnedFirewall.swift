@@ -18,6 +18,8 @@ public final class OwnedFirewall {
     private(set) var sweeper: Sweeper?
     private(set) var owner: NftOwner?
     private var settings = SavedSettings()
+    /// Until when ports are kept out of interception whose sockets were there before it, in monotonic nanoseconds.
+    private var earlierUntil: UInt64 = 0
 
     private init(_ plan: Plan, nft: Tool, ip: Tool, canSweep: Bool) {
         self.plan = plan
@@ -34,9 +36,11 @@ public final class OwnedFirewall {
         guard cs_effective_capabilities(&capabilities) != 0 || capabilities & 1 << 12 != 0 else { throw .noCapability }
         var spec = spec
         spec.isSwept = canSweep && spec.leavesSocketsInTheWay && Sweeper.isSupported(spec.marks)
+        if spec.interceptsOwnDatagrams { spec.earlierPorts = datagramPorts() }
         let (plan, notices) = try reachable(spec)
         let firewall = OwnedFirewall(plan, nft: try Tool.find("nft"), ip: try Tool.find("ip"), canSweep: canSweep)
         firewall.notices = notices
+        firewall.earlierUntil = afterEarlierTime()
         try firewall.checkName()
         try firewall.check(plan)
         do throws(FirewallError) {
@@ -62,6 +66,7 @@ public final class OwnedFirewall {
     public func reapply() throws(FirewallError) {
         owner?.end()
         owner = nil
+        if cs_monotonic_nanoseconds() >= earlierUntil { plan = plan.withoutEarlierPorts }
         do throws(FirewallError) {
             try checkName()
             try install(plan, tableExists: false)
@@ -84,6 +89,7 @@ public final class OwnedFirewall {
         let previous = plan.spec
         var spec = spec
         spec.carried = previous.needs
+        if spec.interceptsOwnDatagrams { spec.earlierPorts = earlierPorts(after: previous) }
         spec.isSwept = previous.isSwept || (canSweep && spec.leavesSocketsInTheWay && Sweeper.isSupported(spec.marks))
         let (next, notices) = try OwnedFirewall.reachable(spec)
         self.notices = notices
@@ -111,6 +117,15 @@ public final class OwnedFirewall {
     /// same ports: with early demux on, they would swallow their packets for a minute.
     public func sweepTimeWait() {
         if hasTimeWaitToSweep { Sweeper.sweepTimeWait(plan.spec.marks) }
+    }
+
+    /// Of sockets that were there before these datagrams were intercepted, as long as they matter.
+    private func earlierPorts(after previous: FirewallSpec) -> [UInt16] {
+        if !previous.interceptsOwnDatagrams {
+            earlierUntil = Self.afterEarlierTime()
+            return datagramPorts()
+        }
+        return cs_monotonic_nanoseconds() < earlierUntil ? previous.earlierPorts : []
     }
 
     private func put(_ next: Plan) throws(FirewallError) {
@@ -216,6 +231,10 @@ public final class OwnedFirewall {
         } catch {
             throw FirewallError(.specification, error.description)
         }
+    }
+
+    private static func afterEarlierTime() -> UInt64 {
+        cs_monotonic_nanoseconds() + UInt64(FirewallSpec.earlierTime.components.seconds) * 1_000_000_000
     }
 
     /// Whether another process of ours still needs the settings: rules of another window whose reservation is held.

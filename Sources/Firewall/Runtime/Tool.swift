@@ -1,11 +1,11 @@
 internal import CSockets
 internal import Glibc
-internal import TransparentSockets
+package import TransparentSockets
 
 /// A program we call, found once.
 public struct Tool: Sendable {
     let name: String
-    let path: String
+    public let path: String
 
     public struct Finished {
         /// The exit code, or 128 and the signal.
@@ -141,7 +141,7 @@ struct Pipe: ~Copyable {
 }
 
 /// A file in memory that holds this text, at its beginning.
-func memoryFile(_ text: String) throws(FirewallError) -> Descriptor {
+package func memoryFile(_ text: String) throws(FirewallError) -> Descriptor {
     let raw = cs_memfd("clearway")
     guard raw >= 0 else { throw .system("a file in memory cannot be made", errno: -raw) }
     let file = Descriptor(owning: raw)
