@@ -73,7 +73,7 @@ import Testing
             if !isFinished {
                 direction.noteSource(cs_epoll_in | (isEndSent ? cs_epoll_rdhup : 0))
                 direction.noteSink(cs_epoll_out)
-                switch direction.move(from: wire.source, to: wire.sink, wire.resources) {
+                switch direction.move(from: PlainStream(raw: wire.source), to: PlainStream(raw: wire.sink), wire.resources) {
                 case .waiting, .budgetUsed: break
                 case .finished:
                     isFinished = true
@@ -101,7 +101,7 @@ import Testing
             _ = cs_send(wire.entry, block, block.count, 0)
             direction.noteSource(cs_epoll_in)
             direction.noteSink(cs_epoll_out)
-            _ = direction.move(from: wire.source, to: wire.sink, wire.resources)
+            _ = direction.move(from: PlainStream(raw: wire.source), to: PlainStream(raw: wire.sink), wire.resources)
             while cs_receive(wire.exit, &drain, drain.count) > 0 {}
             turns += 1
         }
@@ -112,7 +112,7 @@ import Testing
             _ = cs_send(wire.entry, block, 64, 0)
             direction.noteSource(cs_epoll_in)
             direction.noteSink(cs_epoll_out)
-            _ = direction.move(from: wire.source, to: wire.sink, wire.resources)
+            _ = direction.move(from: PlainStream(raw: wire.source), to: PlainStream(raw: wire.sink), wire.resources)
             while cs_receive(wire.exit, &drain, drain.count) > 0 {}
             turns += 1
         }
@@ -127,7 +127,7 @@ import Testing
         for _ in 0..<200 {
             _ = cs_send(wire.entry, block, block.count, 0)
             direction.noteSource(cs_epoll_in)
-            _ = direction.move(from: wire.source, to: wire.sink, wire.resources)
+            _ = direction.move(from: PlainStream(raw: wire.source), to: PlainStream(raw: wire.sink), wire.resources)
         }
         #expect(!direction.isWritable)
         #expect(Int(direction.restEnd - direction.restStart) <= Resources.bufferSize)
@@ -142,7 +142,7 @@ import Testing
         direction.splices = true
         _ = cs_send(wire.entry, "hello", 5, 0)
         direction.noteSource(cs_epoll_in)
-        #expect(direction.move(from: wire.source, to: wire.sink, wire.resources) == .waiting)
+        #expect(direction.move(from: PlainStream(raw: wire.source), to: PlainStream(raw: wire.sink), wire.resources) == .waiting)
         #expect(direction.moved == 5)
         #expect(!direction.splices)
     }
@@ -159,7 +159,7 @@ import Testing
         let ends = events & cs_epoll_rdhup != 0
         if ends { _ = cs_shutdown(wire.entry, Int32(SHUT_WR)) }
         direction.noteSource(cs_epoll_in | events)
-        let moved = direction.move(from: wire.source, to: wire.sink, wire.resources)
+        let moved = direction.move(from: PlainStream(raw: wire.source), to: PlainStream(raw: wire.sink), wire.resources)
         #expect(moved == (ends ? .finished : .waiting))
         if ends { _ = cs_shutdown(wire.sink, Int32(SHUT_WR)) }
         var received = [UInt8](repeating: 0, count: 16)
@@ -183,7 +183,9 @@ import Testing
         #expect(dup2(spare, wire.entry) == wire.entry)
         _ = cs_close(spare)
         direction.noteSource(cs_epoll_in | cs_epoll_err | cs_epoll_hup | cs_epoll_rdhup)
-        #expect(direction.move(from: wire.source, to: wire.sink, wire.resources) == .sourceFailed(-ECONNRESET))
+        #expect(
+            direction.move(from: PlainStream(raw: wire.source), to: PlainStream(raw: wire.sink), wire.resources)
+                == .sourceFailed(-ECONNRESET))
         #expect(direction.moved == 3)
     }
 }

@@ -129,6 +129,21 @@ import TransparentSockets
         #expect(pair.members[0].standing(now: 2) == .works)
     }
 
+    @Test func aCheckOfOthersGoesThroughOneThatWorksAndLeavesNoTrace() {
+        let three = group(3, .roundRobin)
+        _ = three.members[0].failed(now: 1, isTrial: false)
+        _ = three.members[2].checked(false)
+        var tried = UpstreamGroup.Tried()
+        for expected in [1, 0, 2] {
+            #expect(three.nextForCheck(after: tried, now: 2 * Self.second) == expected)
+            tried.insert(expected)
+        }
+        #expect(three.nextForCheck(after: tried, now: 2 * Self.second) == nil)
+        // The trial is still a session's, and so is the turn.
+        #expect(three.next(for: client(1), after: .init(), now: 2 * Self.second)! == (0, true))
+        #expect(three.members.allSatisfy { $0.sessions.load(ordering: .relaxed) == 0 })
+    }
+
     @Test func aReloadKeepsWhatIsKnown() {
         let old = group(3, .failover)
         _ = old.members[1].failed(now: 1, isTrial: false)

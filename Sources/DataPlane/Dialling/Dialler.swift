@@ -8,10 +8,9 @@ extension Session {
     /// Connects to `upstream` and waits for the answer. The socket is watched from the start: its first edge is the answer.
     ///
     /// - Returns: nil when connected, else how the session ends.
-    func dial(_ upstream: UpstreamAddress, source: SourceAddress, until deadline: UInt64) async -> Ending? {
-        var options = dialOptions
-        options.source = source
-        let used = options.source == .unspecified ? worker.sockets.take(isIPv6: upstream.value.address.isIPv6) : nil
+    func dial(_ upstream: UpstreamAddress, _ options: DialOptions, until deadline: UInt64) async -> Ending? {
+        isDialledPlainly = options == dialOptions
+        let used = isDialledPlainly ? worker.sockets.take(isIPv6: upstream.value.address.isIPv6) : nil
         let isWatched = used != nil
         do throws(SocketError) {
             if let used {
@@ -33,16 +32,17 @@ extension Session {
         return options
     }
 
-    /// What a direct destination sees as its client's address.
-    var preservedSource: SourceAddress {
-        switch settings.preservedSource {
-        case .off: .unspecified
-        case .address: .address(client.value.address)
-        case .addressAndPort: .addressAndPort(client.value)
-        }
+    /// For a direct destination, which may see the client's own address.
+    var directOptions: DialOptions {
+        var options = dialOptions
+        options.source =
+            switch settings.preservedSource {
+            case .off: .unspecified
+            case .address: .address(client.value.address)
+            case .addressAndPort: .addressAndPort(client.value)
+            }
+        return options
     }
-
-    var isSourceBound: Bool { decision.action == .direct && settings.preservedSource != .off }
 
     /// How a failed connect ends the session; what only an operator can mend is reported as well.
     func failure(_ error: SocketError) -> Ending {
@@ -53,8 +53,7 @@ extension Session {
         case .connectionReset, .brokenPipe: return .upstreamReset
         case .networkUnreachable, .hostIsDown, .noRouteToHost: return .upstreamUnreachable
         case .timedOut: return .upstreamTimeout
-        case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable,
-            .resourceTemporarilyUnavailable:
+        case _ where error.isOfThisHost:
             worker.sockets.empty()
             return report(.proxyLimit, "\(error)", cause)
         // ICMP answers that firewalls and routers send in place of the plain ones.
@@ -63,5 +62,34 @@ extension Session {
             return .upstreamUnreachable
         default: return report(.proxyError, "\(error)", cause)
         }
+    }
+}
+
+extension SocketError {
+    /// This host has run out of something: the peer has no part in it.
+    var isOfThisHost: Bool {
+        switch errno {
+        case .tooManyOpenFiles, .tooManyOpenFilesInSystem, .noBufferSpace, .noMemory, .addressNotAvailable,
+            .resourceTemporarilyUnavailable:
+            true
+        default: false
+        }
+    }
+}
+
+extension UpstreamGroup {
+    /// How to leave through an exit.
+    ///
+    /// - Parameter plain: what else is wanted of the socket.
+    /// - Returns: nil when the exit has no source of the destination's family: it must not be the kernel that chooses one.
+    func options(_ plain: DialOptions, for client: IPAddress, to destination: IPAddress) -> DialOptions? {
+        var options = plain
+        if let sources {
+            guard let source = sources.source(for: client, to: destination) else { return nil }
+            options.source = .own(source)
+        }
+        options.device = settings.exit?.device
+        options.mark = settings.exit?.mark ?? options.mark
+        return options
     }
 }

@@ -3,6 +3,7 @@ internal import Glibc
 internal import Policy
 internal import Protocols
 internal import SystemPackage
+internal import TLS
 internal import TransparentSockets
 
 // How a session passes through a proxy.
@@ -12,9 +13,14 @@ extension Session {
     ///
     /// - Parameter header: sent before the handshake.
     func shakeHands(
-        with member: UpstreamSettings.Member, _ target: ProxyTarget, after header: [UInt8], until deadline: UInt64
+        with member: UpstreamSettings.Member, _ command: ProxyHandshake.Command, _ target: ProxyTarget, after header: [UInt8],
+        until deadline: UInt64
     ) async -> Passage {
-        guard var handshake = ProxyHandshake(member.kind, target, member.credentials, agent: member.agent) else {
+        let wanted = member.kind.flatMap {
+            ProxyHandshake(
+                $0, target, member.credentials, agent: member.agent, command: command, isPipelined: member.isPipelined)
+        }
+        guard var handshake = wanted else {
             return .unfit(report(.upstreamRejected, "\(member.label) cannot be asked for \(target.host)"))
         }
         if let failed = send(header + handshake.opening) { return .failed(failed) }
@@ -26,11 +32,40 @@ extension Session {
                 return ended == .upstreamTimeout && handshake.isAsked ? .refused(ended) : .failed(ended)
             case .send(let bytes):
                 if let failed = send(bytes) { return .failed(failed) }
-            case .done: return .passed
+            case .done:
+                if command == .udpAssociate { bound = handshake.bound }
+                return .passed
             case .ended: return .failed(report(.upstreamProtocol, "\(member.label): it ended in its handshake", .ended))
             case .refused(let why): return passage(why, member.label)
             case .invalid(let why): return .failed(report(.upstreamProtocol, "\(member.label): \(why)"))
             case .broken(let ending): return .failed(ending)
+            }
+        }
+    }
+
+    /// Has TLS spoken with this proxy from now on.
+    ///
+    /// - Parameter header: sent before.
+    func secure(_ member: UpstreamMember, after header: [UInt8], until deadline: UInt64) async -> Passage {
+        let label = member.settings.label
+        // No server of TLS speaks first; and these bytes would be missing in the inner channel.
+        guard self.channel?.hasUnread != true else {
+            return .failed(report(.upstreamProtocol, "\(label): it speaks before it is asked"))
+        }
+        if let failed = send(header) { return .failed(failed) }
+        let channel: TLSChannel
+        do throws(TLSError) {
+            guard let raw = upstreamRaw, let context = try member.tlsContext() else { return .over(.proxyError) }
+            channel = try TLSChannel(context, socket: raw, over: self.channel)
+        } catch {
+            return .over(report(.proxyError, "\(label): \(error)"))
+        }
+        self.channel = channel
+        while true {
+            switch channel.shakeHands() {
+            case .done: return .passed
+            case .waits: if let ended = await wait(.handshaking, until: deadline) { return .failed(ended) }
+            case .failed(let why): return .failed(report(.upstreamProtocol, "\(label): \(why)"))
             }
         }
     }
@@ -48,21 +83,24 @@ extension Session {
     private func read(_ handshake: inout ProxyHandshake) -> Answer {
         guard let raw = upstreamRaw else { return .broken(.proxyError) }
         let buffer = worker.resources.buffer
-        let count = cs_peek(raw, buffer, handshake.longestAnswer)
+        let longest = handshake.longestAnswer
+        let count = channel?.peek(buffer, longest) ?? cs_peek(raw, buffer, longest)
         guard count > 0 else {
             switch -Int32(count) {
             case EAGAIN: return .needsMore
             case EINTR: return read(&handshake)
             case 0: return .ended
-            default: return .broken(failure(SocketError(call: "recv", errno: .init(rawValue: -Int32(count)))))
+            default: return broken(-Int32(count))
             }
         }
         let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
         let (length, step) = handshake.advance(bytes)
-        if length > 0 { _ = cs_receive(raw, buffer, length) }
+        if length > 0 {
+            if let channel { channel.drop(length) } else { _ = cs_receive(raw, buffer, length) }
+        }
         return switch step {
         // An end that came with the bytes brings no further edge.
-        case .needsMore: hasUpstreamEnded ? .ended : .needsMore
+        case .needsMore: end ?? .needsMore
         case .send(let bytes): .send(bytes)
         case .done: .done
         case .refused(let why): .refused(why)
@@ -70,10 +108,26 @@ extension Session {
         }
     }
 
+    /// How the upstream has ended, if no more will come.
+    private var end: Answer? {
+        guard let channel else { return hasUpstreamEnded ? .ended : nil }
+        guard channel.failure == 0 else { return broken(channel.failure) }
+        return channel.hasEnded ? .ended : nil
+    }
+
+    private func broken(_ error: Int32) -> Answer {
+        // With TLS 1.3 a server says only after the handshake that it wants a certificate of ours.
+        if error == EPROTO, let channel { return .invalid(channel.complaint) }
+        return .broken(failure(SocketError(call: "recv", errno: .init(rawValue: error))))
+    }
+
     /// A handshake's bytes fit into any socket's buffer, unless something is wrong with it.
     private func send(_ bytes: [UInt8]) -> Ending? {
         guard let raw = upstreamRaw else { return .proxyError }
-        let sent = bytes.withUnsafeBytes { cs_send(raw, $0.baseAddress!, $0.count, 0) }
+        guard !bytes.isEmpty else { return nil }
+        let sent = bytes.withUnsafeBytes {
+            channel?.send($0.baseAddress!, $0.count) ?? cs_send(raw, $0.baseAddress!, $0.count, 0)
+        }
         guard sent != bytes.count else { return nil }
         guard sent < 0 else { return report(.proxyError, "send: \(sent) of \(bytes.count) bytes") }
         return failure(SocketError(call: "send", errno: .init(rawValue: -Int32(sent))))

@@ -8,21 +8,34 @@ internal import TransparentSockets
 private let headStart: UInt64 = 250_000_000
 
 extension Session {
-    /// Connects to the first of `addresses` that answers.
+    /// Connects to the first of `addresses` that answers. Where descriptors become few, no address is tried beside another: a client
+    /// whose name leads to eight hosts that are silent must not take nine descriptors for each session.
     ///
     /// - Returns: nil when connected, else how the session ends.
-    func race(to addresses: [UpstreamAddress], until deadline: UInt64) async -> Ending? {
+    func race(to addresses: [(address: UpstreamAddress, options: DialOptions)], until deadline: UInt64) async -> Ending? {
+        isDialledPlainly = addresses.allSatisfy { $0.options == dialOptions }
         var rivals: [(raw: Int32, address: UpstreamAddress)] = []
-        defer { for rival in rivals { _ = cs_close(rival.raw) } }
+        var besides = 0
+        defer {
+            for rival in rivals { _ = cs_close(rival.raw) }
+            worker.endRivals(besides)
+        }
         var next = 0
         var nextAt = worker.loop.now
         var last = Ending.upstreamTimeout
         while true {
             while next < addresses.count, rivals.isEmpty || nextAt <= worker.loop.now {
-                let address = addresses[next]
+                if !rivals.isEmpty {
+                    guard worker.beginRival() else {
+                        nextAt = worker.loop.now + headStart
+                        break
+                    }
+                    besides += 1
+                }
+                let (address, options) = addresses[next]
                 next += 1
                 do throws(SocketError) {
-                    let socket = try TransparentSockets.dial(address, dialOptions).release()
+                    let socket = try TransparentSockets.dial(address, options).release()
                     guard watch(upstream: socket.raw) else { return .proxyLimit }
                     rivals.append((socket.release(), address))
                     nextAt = worker.loop.now + headStart

@@ -1,6 +1,7 @@
 internal import Policy
 internal import Protocols
 internal import Synchronization
+internal import SystemPackage
 internal import TransparentSockets
 
 /// How a way through a proxy turned out.
@@ -37,13 +38,24 @@ enum Passage {
 /// What a proxy is to connect to: the address that the client dialled, or another proxy.
 struct Wanted {
     var name: DomainName?
-    /// nil: only the name is known.
-    var address: IPAddress?
+    /// Empty: only the name is known. A proxy is asked for the first that it can be asked for.
+    var addresses: [IPAddress]
     var port: UInt16
+    var command = ProxyHandshake.Command.connect
 
     func target(for member: UpstreamSettings.Member) -> ProxyTarget? {
         if member.sendsName, let name { return ProxyTarget(.name(name.description), port: port) }
-        return address.map { ProxyTarget(.address($0), port: port) }
+        // SOCKS4 has no room for an IPv6 address.
+        let address = member.kind == .socks4a ? addresses.first { !$0.isIPv6 } : nil
+        return (address ?? addresses.first).map { ProxyTarget(.address($0), port: port) }
+    }
+}
+
+extension Wanted {
+    /// A proxy, for the one in front of it.
+    init(_ member: UpstreamMember) {
+        self.init(name: nil, addresses: member.addresses.map(\.value.address), port: member.settings.port)
+        if case .name(let name) = member.settings.host { self.name = name }
     }
 }
 
@@ -57,6 +69,7 @@ extension Session {
     /// client's is lost, so what one member cannot do is asked of the next one.
     func pass(through index: Int, to wanted: Wanted, until deadline: UInt64) async -> Passage {
         let group = routes.upstreams[index]
+        guard group.settings.exit == nil else { return await leave(through: group, to: wanted, until: deadline) }
         var tried = UpstreamGroup.Tried()
         var last = Passage.over(.upstreamTimeout)
         while worker.loop.now < deadline,
@@ -70,7 +83,11 @@ extension Session {
             members.append(group.members[number])
             group.members[number].sessions.wrappingAdd(1, ordering: .relaxed)
             last = await pass(through: group.members[number], of: group, to: wanted, until: worker.loop.now + share)
-            if group.members.count > 1 { note(last, group.members[number], of: group, isTrial: isTrial) }
+            if group.members.count > 1 {
+                note(last, group.members[number], of: group, isTrial: isTrial)
+            } else if case .failed(let ending) = last {
+                tellOfFailure(ending, group.members[number], of: group)
+            }
             if case .passed = last { return last }
             abandonUpstream()
             leave(members[before...])
@@ -83,18 +100,59 @@ extension Session {
         return last
     }
 
+    /// Goes straight to the destination, the way that the exit says.
+    private func leave(through exit: UpstreamGroup, to wanted: Wanted, until deadline: UInt64) async -> Passage {
+        guard !wanted.addresses.isEmpty else {
+            return .unfit(report(.upstreamUnreachable, "\(exit.settings.name): the next proxy's name was not resolved"))
+        }
+        let ways = wanted.addresses.compactMap { address in
+            exit.options(dialOptions, for: client.value.address, to: address).map {
+                (UpstreamAddress(SocketAddress(address, port: wanted.port)), $0)
+            }
+        }
+        guard !ways.isEmpty else {
+            // As the kernel puts it where no route leads, so that the client hears the same.
+            let cause = FailureCause.call(SocketError(call: "connect \(wanted.addresses[0])", errno: .networkUnreachable))
+            return .over(
+                report(.upstreamUnreachable, "\(exit.settings.name): it has no source of the destination's family", cause))
+        }
+        return await connect(to: ways, until: deadline).map { .over($0) } ?? .passed
+    }
+
+    /// Connects to one address, or to whichever of several answers first.
+    ///
+    /// - Returns: nil when connected, else how the session ends.
+    func connect(to ways: [(address: UpstreamAddress, options: DialOptions)], until deadline: UInt64) async -> Ending? {
+        ways.count == 1 ? await dial(ways[0].address, ways[0].options, until: deadline) : await race(to: ways, until: deadline)
+    }
+
     private func pass(
         through member: UpstreamMember, of group: UpstreamGroup, to wanted: Wanted, until deadline: UInt64
     ) async -> Passage {
+        guard wanted.command == .connect || group.carriesDatagrams(member.settings, routes) else {
+            return .unfit(
+                report(.upstreamRejected, "\(member.settings.label): datagrams need a SOCKS5 proxy that no other is in front of"))
+        }
+        // What is wanted of an origin is the origin itself.
+        if member.settings.kind == nil { return await reach(member, of: group, until: deadline) }
         guard let target = wanted.target(for: member.settings) else {
             return .unfit(report(.upstreamUnreachable, "\(member.settings.label): the next proxy's name was not resolved"))
         }
         let arrived = await reach(member, of: group, until: deadline)
         guard case .passed = arrived else { return arrived }
-        let header =
-            group.settings.sendsHeader
-            ? destination.map { ProxyHeader.version2(source: client.value, destination: $0.value) } : nil
-        let passage = await shakeHands(with: member.settings, target, after: header ?? [], until: deadline)
+        var header: [UInt8] = []
+        if group.settings.sendsHeader, let destination {
+            header = ProxyHeader.version2(source: client.value, destination: destination.value)
+        }
+        var passage = Passage.passed
+        if member.settings.trust != nil {
+            // Before TLS, as whoever expects it reads it.
+            passage = await secure(member, after: header, until: deadline)
+            header = []
+        }
+        if case .passed = passage {
+            passage = await shakeHands(with: member.settings, wanted.command, target, after: header, until: deadline)
+        }
         if let ending = passage.ending, ending.isOurs { return .over(ending) }
         return passage
     }
@@ -103,9 +161,7 @@ extension Session {
     private func reach(_ member: UpstreamMember, of group: UpstreamGroup, until deadline: UInt64) async -> Passage {
         let addresses = member.addresses
         if let via = group.settings.via {
-            var there = Wanted(name: nil, address: addresses.first?.value.address, port: member.settings.port)
-            if case .name(let name) = member.settings.host { there.name = name }
-            switch await pass(through: via, to: there, until: deadline) {
+            switch await pass(through: via, to: Wanted(member), until: deadline) {
             case .passed: return .passed
             case .failed(let ending), .cutOff(let ending): return .cutOff(ending)
             case .refused(let ending), .unfit(let ending), .over(let ending):
@@ -115,10 +171,9 @@ extension Session {
         guard !addresses.isEmpty else {
             return .failed(report(.upstreamUnreachable, "\(member.settings.label): its name was not resolved"))
         }
-        let failed =
-            addresses.count == 1
-            ? await dial(addresses[0], source: .unspecified, until: deadline) : await race(to: addresses, until: deadline)
-        guard let failed else { return .passed }
+        guard let failed = await connect(to: addresses.map { ($0, dialOptions) }, until: deadline) else { return .passed }
+        // No port is left towards this address; towards another there may be.
+        if case .call(let error) = cause, error.errno == .addressNotAvailable { return .unfit(failed) }
         return failed.isOurs ? .over(failed) : .failed(failed)
     }
 
@@ -133,6 +188,19 @@ extension Session {
         } else if isTrial {
             member.trialEndedWithoutResult(now: worker.loop.now)
         }
+    }
+
+    /// Of the only member of an upstream.
+    private func tellOfFailure(_ ending: Ending, _ member: UpstreamMember, of group: UpstreamGroup) {
+        let reason: String
+        switch cause {
+        case .call(let error): reason = "\(error)"
+        case nil: reason = ending.rawValue
+        // Reported when it was found.
+        case .refusal, .ended, .denied, .other: return
+        }
+        worker.observer.event(
+            .memberFailed(upstream: group.settings.name, member: member.settings.label, reason: reason))
     }
 
     /// These proxies have one session less.

@@ -3,7 +3,7 @@ internal import SystemPackage
 internal import TransparentSockets
 
 /// One bound socket of one worker: accepts, and starts a session for each connection.
-final class Listener {
+final class Listener: Watched {
     /// Connections accepted per turn: enough to empty a burst, few enough that open sessions are not kept waiting.
     static let acceptsPerTurn = 64
     /// Milliseconds to wait after the kernel ran out of something, when no session of ours ends before.
@@ -12,7 +12,7 @@ final class Listener {
     private let socket: TransparentListener
     /// Outlives its listeners.
     private unowned(unsafe) let worker: Worker
-    private var registration: UInt32 = 0
+    private var registration = SlotID(index: 0, generation: 0)
     private(set) var isPaused = false
     private var pausedAt: UInt64 = 0
     private var endedWhenPaused: UInt64 = 0
@@ -37,15 +37,16 @@ final class Listener {
     /// Takes in what already waits in the backlog, as far as there is room, then stops accepting: whoever was answered by the
     /// kernel is not turned away. What does not fit is reset when the socket closes with this object.
     func stop() {
-        if !isPaused { while ready() {} }
+        if !isPaused { while acceptSome() {} }
         worker.loop.unwatch(self, registration)
     }
 
-    /// The accept loop: what `EventLoop` calls while connections wait.
+    func ready(_ events: UInt32) { _ = acceptSome() }
+
+    /// The accept loop.
     ///
     /// - Returns: whether more may be waiting.
-    @discardableResult
-    func ready() -> Bool {
+    private func acceptSome() -> Bool {
         for _ in 0..<Self.acceptsPerTurn {
             guard worker.hasRoom else {
                 pause(.sessionLimit(listener: settings.name, limit: worker.settings.maxSessions))

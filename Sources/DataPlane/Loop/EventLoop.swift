@@ -16,7 +16,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     enum Source: UInt64 {
         case client = 0
         case upstream = 1
-        case listener = 2
+        case watched = 2
         case wakeup = 3
     }
 
@@ -44,12 +44,14 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var ended: [Session] = []
     private var events: UnsafeMutablePointer<cs_event>
     private var thread: pthread_t?
-    private var listeners: [UInt32: Listener] = [:]
-    private var nextListener: UInt32 = 0
+    private var watched = WatchTable()
     /// Milliseconds that a turn may wait at most, whatever the timers say; -1: no bound.
     var longestWait: Int32 = -1
     /// Called after the events of each turn.
     var endOfTurn: () -> Void = {}
+    /// Monotonic nanoseconds at which `alarm` is called, between two turns; `.max`: never.
+    var alarmAt: UInt64 = .max
+    var alarm: () -> Void = {}
 
     init() throws(SocketError) {
         let epoll = cs_epoll_create()
@@ -123,27 +125,30 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
             payload)
     }
 
-    /// Watches a listener: told as long as connections wait (level-triggered).
+    /// Watches a descriptor: told as long as something can be read (level-triggered), and of errors.
     ///
-    /// - Returns: its number, or nil when epoll takes no more.
-    func watch(_ listener: Listener) -> UInt32? {
-        let id = nextListener
-        let payload = UInt64(id) << 2 | Source.listener.rawValue
-        guard cs_epoll_control(epoll.raw, EPOLL_CTL_ADD, listener.raw, cs_epoll_in, payload) == 0 else { return nil }
-        nextListener += 1
-        listeners[id] = listener
+    /// - Returns: its name, or nil when epoll takes no more.
+    func watch(_ new: any Watched) -> SlotID? {
+        let id = watched.insert(new)
+        guard cs_epoll_control(epoll.raw, EPOLL_CTL_ADD, new.raw, cs_epoll_in, payload(id)) == 0 else {
+            watched.remove(id)
+            return nil
+        }
         return id
     }
 
-    func setWatching(_ listener: Listener, _ id: UInt32, _ isWatching: Bool) {
-        _ = cs_epoll_control(
-            epoll.raw, EPOLL_CTL_MOD, listener.raw, isWatching ? cs_epoll_in : 0,
-            UInt64(id) << 2 | Source.listener.rawValue)
+    func setWatching(_ known: any Watched, _ id: SlotID, _ isWatching: Bool) {
+        _ = cs_epoll_control(epoll.raw, EPOLL_CTL_MOD, known.raw, isWatching ? cs_epoll_in : 0, payload(id))
     }
 
-    func unwatch(_ listener: Listener, _ id: UInt32) {
-        listeners[id] = nil
-        _ = cs_epoll_control(epoll.raw, EPOLL_CTL_DEL, listener.raw, 0, 0)
+    /// - Parameter isClosed: its descriptor is about to be closed, which ends the watching by itself.
+    func unwatch(_ known: any Watched, _ id: SlotID, isClosed: Bool = false) {
+        watched.remove(id)
+        if !isClosed { _ = cs_epoll_control(epoll.raw, EPOLL_CTL_DEL, known.raw, 0, 0) }
+    }
+
+    private func payload(_ id: SlotID) -> UInt64 {
+        UInt64(id.generation) << 32 | UInt64(id.index) << 2 | Source.watched.rawValue
     }
 
     func setDeadline(_ id: SlotID, at deadline: UInt64) {
@@ -174,6 +179,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
             }
             runAgain()
             runTimers()
+            if alarmAt <= now { alarm() }
             acknowledge()
             runJobs()
             endOfTurn()
@@ -185,9 +191,9 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         guard again.isEmpty, jobs.isEmpty else { return 0 }
         var wait = timers.timeout(now: now)
         if longestWait >= 0, wait < 0 || wait > longestWait { wait = longestWait }
-        let due = unacknowledged.due
+        let due = min(unacknowledged.due, alarmAt)
         guard due != .max else { return wait }
-        let untilDue = due <= now ? 0 : Int32((due - now + 999_999) / 1_000_000)
+        let untilDue = due <= now ? 0 : Int32(clamping: (due - now + 999_999) / 1_000_000)
         return wait < 0 ? untilDue : min(wait, untilDue)
     }
 
@@ -198,8 +204,8 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
             slots.find(SlotID(payload))?._withUnsafeGuaranteedRef { $0.clientReady(events) }
         case .upstream:
             slots.find(SlotID(payload))?._withUnsafeGuaranteedRef { $0.upstreamReady(events) }
-        case .listener:
-            listeners[UInt32(truncatingIfNeeded: payload >> 2)]?.ready()
+        case .watched:
+            watched.find(SlotID(payload))?.ready(events)
         case .wakeup:
             takePosted()
         }

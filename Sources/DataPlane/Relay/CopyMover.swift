@@ -9,30 +9,36 @@ extension Direction {
     ///
     /// A short read means that the socket is drained and spares the read that would say EAGAIN, unless a hang-up came with
     /// the edge (an end that came with the data brings no second edge), or urgent data stopped the read.
-    mutating func copy(from source: Int32, to sink: Int32, _ resources: Resources, spent: inout Int) -> Moved {
+    mutating func copy(
+        from source: some ByteStream, to sink: some ByteStream, _ resources: Resources, spent: inout Int
+    ) -> Moved {
         if rest != nil {
             let flushed = flushRest(to: sink)
             guard flushed == .finished else { return flushed }
         }
         if failure != 0 { return .sourceFailed(failure) }
-        while isReadable, !hasEnded {
+        while isReadable, !hasEnded, left > 0 {
             guard spent < Resources.budget else { return .budgetUsed }
-            let count = cs_receive(source, resources.buffer, Resources.bufferSize)
+            let room = Int(min(UInt64(Resources.bufferSize), left))
+            let count = source.receive(resources.buffer, room)
             guard count > 0 else {
                 if count == 0 {
                     hasEnded = true
                 } else if count == -Int(EAGAIN) {
                     isReadable = false
-                } else if count != -Int(EINTR) {
+                } else if count == -Int(EINTR) {
+                    return .budgetUsed
+                } else {
                     return .sourceFailed(Int32(count))
                 }
                 continue
             }
             var length = count
-            let isShort = count < Resources.bufferSize
-            if isShort, isHungUp { length += readToEnd(source, resources.buffer, after: count) }
+            let isShort = source.isDrained(count, of: room)
+            if isShort, isHungUp { length += readToEnd(source, resources.buffer, after: count, upTo: room) }
             if isShort { isReadable = (isHungUp || hasUrgent) && !hasEnded }
             spent += length
+            left -= UInt64(length)
             let sent = send(resources.buffer, length, to: sink)
             guard sent >= 0 else { return .sinkFailed(Int32(sent)) }
             moved += UInt64(sent)
@@ -43,18 +49,22 @@ extension Direction {
             }
             if failure != 0 { return .sourceFailed(failure) }
             streak = isShort ? 0 : min(streak + 1, .max - 1)
-            if streak >= Self.fullReadsBeforeSplice, resources.mode == .adaptive, !hasEnded, !hasUrgent {
+            if streak >= Self.fullReadsBeforeSplice, resources.mode != .copy, !hasEnded, !hasUrgent, source.canSpliceFrom,
+                sink.canSpliceTo
+            {
                 splices = true
                 streak = 0
                 return splice(from: source, to: sink, resources, spent: &spent)
             }
         }
-        return hasEnded ? .finished : .waiting
+        return hasEnded || left == 0 ? .finished : .waiting
     }
 
     /// Reads on behind a short read, to learn whether the end comes with it: then data and end leave in one packet.
-    private mutating func readToEnd(_ source: Int32, _ buffer: UnsafeMutableRawPointer, after count: Int) -> Int {
-        let more = cs_receive(source, buffer + count, Resources.bufferSize - count)
+    private mutating func readToEnd(
+        _ source: some ByteStream, _ buffer: UnsafeMutableRawPointer, after count: Int, upTo room: Int
+    ) -> Int {
+        let more = source.receive(buffer + count, room - count)
         if more == 0 { hasEnded = true }
         // The kernel tells a failure once. It is kept until what was read before it has been handed on.
         if more < 0, more != -Int(EAGAIN), more != -Int(EINTR) { failure = Int32(more) }
@@ -62,13 +72,13 @@ extension Direction {
     }
 
     @inline(__always)
-    private func send(_ bytes: UnsafeRawPointer, _ count: Int, to sink: Int32) -> Int {
+    private func send(_ bytes: UnsafeRawPointer, _ count: Int, to sink: some ByteStream) -> Int {
         // With the end to follow at once, the kernel waits for it: `shutdown` pushes both out together.
-        let result = cs_send(sink, bytes, count, hasEnded ? cs_more : 0)
+        let result = sink.send(bytes, count, more: hasEnded)
         return result == -Int(EAGAIN) || result == -Int(EINTR) ? 0 : result
     }
 
-    private mutating func flushRest(to sink: Int32) -> Moved {
+    mutating func flushRest(to sink: some ByteStream) -> Moved {
         guard isWritable, let rest else { return .waiting }
         let sent = send(rest + Int(restStart), Int(restEnd - restStart), to: sink)
         guard sent >= 0 else { return .sinkFailed(Int32(sent)) }

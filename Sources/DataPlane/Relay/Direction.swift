@@ -1,4 +1,5 @@
 internal import CSockets
+internal import Protocols
 
 /// One way of a session: bytes from `source` to `sink`.
 ///
@@ -17,6 +18,8 @@ struct Direction {
     /// The sink may take bytes. Cleared when it does not, set by its edge.
     var isWritable = true
 
+    /// Bytes that the source may still be asked for: what follows them is not this direction's.
+    var left = UInt64.max
     /// The source's end was read.
     var hasEnded = false
     /// ... and everything before it was handed on, and the end too.
@@ -58,9 +61,14 @@ struct Direction {
 
     /// Moves what can be moved.
     @inline(__always)
-    mutating func move(from source: Int32, to sink: Int32, _ resources: Resources) -> Moved {
+    mutating func move(from source: some ByteStream, to sink: some ByteStream, _ resources: Resources) -> Moved {
         guard !isFinished, isReadable || rest != nil || inPipe > 0 else { return .waiting }
         var spent = 0
+        // What stands in front of the pipe's bytes: heads of messages are never spliced.
+        if splices, rest != nil {
+            let flushed = flushRest(to: sink)
+            guard flushed == .finished else { return flushed }
+        }
         return splices
             ? splice(from: source, to: sink, resources, spent: &spent) : copy(from: source, to: sink, resources, spent: &spent)
     }
@@ -113,6 +121,11 @@ final class Resources {
     let buffer: UnsafeMutableRawPointer
     var pipes: PipePool
     var mode: RelayMode
+    /// What is written for a socket, one message at a time.
+    var output: [UInt8] = []
+    /// For whoever reads a head that is there as a whole.
+    var requestReader: HeadReader?
+    var responseReader: HeadReader?
 
     init(_ settings: Settings) {
         buffer = .allocate(byteCount: Self.bufferSize, alignment: 4096)

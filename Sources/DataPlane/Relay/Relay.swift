@@ -1,5 +1,6 @@
 internal import CSockets
 internal import Glibc
+internal import TLS
 
 /// Moves the bytes of one session both ways: a plain state machine, driven by edges.
 ///
@@ -8,25 +9,52 @@ internal import Glibc
 struct Relay {
     let client: Int32
     let upstream: Int32
+    /// TLS towards the upstream.
+    private let channel: TLSChannel?
     var up: Direction
     var down: Direction
     /// The first side that ended in order.
-    private var endedFirst: Ending?
+    private(set) var endedFirst: Ending?
     /// Monotonic nanoseconds of the last turn in which a byte or an end went either way.
     private(set) var lastActivity: UInt64
 
-    init(client: Int32, upstream: Int32, clientReady: UInt32, upstreamReady: UInt32, _ mode: RelayMode, now: UInt64) {
+    init(
+        client: Int32, upstream: Int32, over channel: TLSChannel? = nil, clientReady: UInt32, upstreamReady: UInt32,
+        _ mode: RelayMode,
+        now: UInt64
+    ) {
         self.client = client
         self.upstream = upstream
+        self.channel = channel
         up = Direction()
         down = Direction()
-        up.splices = mode == .splice
-        down.splices = mode == .splice
+        up.splices = mode == .splice && channel?.sendsByKernel ?? true
+        down.splices = mode == .splice && channel?.canSpliceFrom ?? true
         lastActivity = now
         up.noteSource(clientReady)
         down.noteSink(clientReady)
-        down.noteSource(upstreamReady)
-        up.noteSink(upstreamReady)
+        // What came with the end of a handshake brings no edge any more.
+        note(upstream: upstreamReady)
+    }
+
+    /// Goes on where others have moved bytes before.
+    ///
+    /// - Parameter stash: bytes of the client's that were read and not handed on.
+    mutating func take(up: inout Direction, behind stash: [UInt8], down: inout Direction) {
+        (self.up.moved, self.down.moved) = (up.moved, down.moved)
+        if let rest = down.rest {
+            self.down.keep(UnsafeRawBufferPointer(start: rest + Int(down.restStart), count: Int(down.restEnd - down.restStart)))
+        }
+        if !stash.isEmpty { stash.withUnsafeBytes { self.up.keep($0) } }
+        up.dropRest()
+        down.dropRest()
+    }
+
+    private mutating func note(upstream events: UInt32) {
+        // TLS reads to write and writes to read: each edge is one for both.
+        let events = channel == nil ? events : events | cs_epoll_in | cs_epoll_out
+        down.noteSource(events)
+        up.noteSink(events)
     }
 
     /// One side has ended, the other is still open.
@@ -42,8 +70,7 @@ struct Relay {
     }
 
     mutating func upstreamReady(_ events: UInt32, _ resources: Resources, now: UInt64) -> Step {
-        down.noteSource(events)
-        up.noteSink(events)
+        note(upstream: events)
         return step(resources, now: now, broken: events & cs_epoll_err != 0 ? .upstream : nil)
     }
 
@@ -66,8 +93,7 @@ struct Relay {
     /// - Parameter broken: the side whose socket reported an error with its edge.
     mutating func step(_ resources: Resources, now: UInt64, broken: Side? = nil) -> Step {
         let before = up.moved &+ down.moved
-        let upMoved = up.move(from: client, to: upstream, resources)
-        let downMoved = down.move(from: upstream, to: client, resources)
+        let (upMoved, downMoved) = move(resources)
         if up.moved &+ down.moved != before { lastActivity = now }
         if let ending = settle(upMoved, downMoved, now: now) { return .ended(ending) }
         // Read to its end, or blocked before it: what could be delivered was. With a budget used up there is more to read, and
@@ -78,6 +104,20 @@ struct Relay {
             return .ended(Self.ending(broken, error == 0 ? ECONNRESET : error))
         }
         return upMoved == .budgetUsed || downMoved == .budgetUsed ? .comeBack : .goOn
+    }
+
+    @inline(__always)
+    private mutating func move(_ resources: Resources) -> (up: Moved, down: Moved) {
+        guard let channel else { return move(PlainStream(raw: upstream), resources) }
+        if channel.isFinishing { channel.finish() }
+        return move(TLSStream(raw: upstream, channel: channel), resources)
+    }
+
+    @inline(__always)
+    private mutating func move(_ upstream: some ByteStream, _ resources: Resources) -> (up: Moved, down: Moved) {
+        let client = PlainStream(raw: client)
+        let upMoved = up.move(from: client, to: upstream, resources)
+        return (upMoved, down.move(from: upstream, to: client, resources))
     }
 
     /// Draws the conclusions from what both directions came to.
@@ -98,7 +138,9 @@ struct Relay {
         if downMoved == .finished { down.isFinished = true }
         // When both are through, closing sends the ends and saves the calls.
         guard !isFinished else { return endedFirst }
-        if upMoved == .finished { _ = cs_shutdown(upstream, Int32(SHUT_WR)) }
+        if upMoved == .finished {
+            if let channel { channel.finish() } else { _ = cs_shutdown(upstream, Int32(SHUT_WR)) }
+        }
         if downMoved == .finished { _ = cs_shutdown(client, Int32(SHUT_WR)) }
         return nil
     }
@@ -109,6 +151,8 @@ struct Relay {
         case (.upstream, ETIMEDOUT): .upstreamTimeout
         case (.upstream, EHOSTUNREACH), (.upstream, ENETUNREACH): .upstreamUnreachable
         case (_, ENOBUFS), (_, ENOMEM): .proxyLimit
+        // What came was no TLS of the server's.
+        case (.upstream, EPROTO): .upstreamProtocol
         case (.client, _): .clientReset
         case (.upstream, _): .upstreamReset
         }

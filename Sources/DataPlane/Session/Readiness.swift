@@ -1,11 +1,15 @@
 internal import CSockets
+internal import TLS
 internal import TransparentSockets
 
 // What the loop tells a session, and what comes of it: while it is set up a flag and a wake-up, from then on bytes that move.
 
 extension Session {
     func clientReady(_ events: UInt32) {
-        guard phase == .relaying else { return note(client: events) }
+        guard phase == .relaying else {
+            if phase == .exchanging, let http { return settle(http.clientReady(events)) }
+            return note(client: events)
+        }
         let step = relay!.clientReady(events, worker.resources, now: worker.loop.now)
         settle(step)
     }
@@ -16,7 +20,9 @@ extension Session {
             switch phase {
             case .dialling: answered(events)
             // Whatever it is, the next read tells.
-            case .handshaking, .racing: wake(nil)
+            case .handshaking, .racing, .binding, .listening: wake(nil)
+            case .exchanging: if let http { settle(http.upstreamReady(events)) }
+            case .associated: controlReady()
             default: break
             }
             return
@@ -27,13 +33,14 @@ extension Session {
 
     func goOn() {
         isQueued = false
+        if phase == .exchanging, let http { return settle(http.step()) }
         guard phase == .relaying else { return }
         settle(relay!.step(worker.resources, now: worker.loop.now))
     }
 
     func deadlineReached() {
         switch phase {
-        case .sniffing, .dialling, .racing, .handshaking:
+        case .sniffing, .listening, .negotiating, .authenticating, .resolving, .binding, .dialling, .racing, .handshaking:
             // The wheel looks early at what lies beyond its turn.
             guard setUpDeadline <= worker.loop.now else { return worker.loop.setDeadline(id, at: setUpDeadline) }
             wake(Self.timeout(in: phase))
@@ -41,12 +48,13 @@ extension Session {
             let settings = worker.settings
             if let deadline = relayDeadline, deadline <= worker.loop.now {
                 let isHalfClosed = relay!.isHalfClosed && settings.halfCloseTimeout > 0
-                settle(.ended(isHalfClosed ? .proxyHalfClose : .proxyIdle))
+                settle(Relay.Step.ended(isHalfClosed ? .proxyHalfClose : .proxyIdle))
             } else {
                 armKeepAlive()
                 setRelayDeadline()
             }
-        case .settingUp, .ending: break
+        case .exchanging: httpDeadlineReached()
+        case .associated, .settingUp, .ending: break
         }
     }
 
@@ -64,19 +72,32 @@ extension Session {
     /// Ends the session now: the drain is over. One that is just being set up finds that out by itself.
     func cut() {
         switch phase {
-        case .sniffing, .dialling, .racing, .handshaking: wake(.proxyDrain)
-        case .relaying: settle(.ended(.proxyDrain))
+        case .sniffing, .listening, .negotiating, .authenticating, .resolving, .binding, .dialling, .racing, .handshaking:
+            wake(.proxyDrain)
+        case .relaying: settle(Relay.Step.ended(.proxyDrain))
+        case .exchanging: finish(.proxyDrain)
+        case .associated: finish(.proxyDrain)
         case .settingUp, .ending: break
         }
     }
+
+    /// Ends the session unless something that the client has said before it left is still to be handed on.
+    func endWithClient() {
+        guard hasClientLeft else { return cut() }
+        // Nobody is left to hear what the upstream may say. An end in order: the kernel goes on sending what it has.
+        if phase == .relaying, relay!.up.isFinished { settle(Relay.Step.ended(.clientFIN)) }
+    }
+
+    /// Asked of the kernel: the loop may not have heard yet.
+    var hasClientLeft: Bool { clientRaw.map { cs_peer_has_ended($0) == 1 } ?? true }
 
     private func note(client events: UInt32) {
         clientEvents |= events
         // A reset: nobody is left to connect for.
         let isBroken = events & cs_epoll_err != 0
         switch phase {
-        case .sniffing: wake(isBroken ? .clientGone : nil)
-        case .dialling, .racing, .handshaking: if isBroken { wake(.clientGone) }
+        case .sniffing, .listening, .negotiating, .binding: wake(isBroken ? .clientGone : nil)
+        case .authenticating, .resolving, .dialling, .racing, .handshaking: if isBroken { wake(.clientGone) }
         default: break
         }
     }
@@ -84,6 +105,7 @@ extension Session {
     /// The timeouts have changed.
     func settingsChanged() {
         if phase == .relaying { setRelayDeadline() }
+        if phase == .exchanging { setHTTPDeadline() }
     }
 
     // MARK: Relaying
@@ -92,15 +114,17 @@ extension Session {
         switch step {
         case .goOn:
             // The half-close timer is the shorter one: it starts when the first side ends, not at the next look.
-            if !isHalfCloseTimed, relay!.isHalfClosed {
-                isHalfCloseTimed = true
+            if halfClosedAt == 0, relay!.isHalfClosed {
+                halfClosedAt = worker.loop.now
                 setRelayDeadline()
             }
             if !isAnswered { noteFirstAnswer() }
+            if worker.isEnding { endWithClient() }
         case .comeBack:
             guard !isQueued else { break }
             isQueued = true
             worker.loop.comeBack(id)
+        case .ended(.upstreamProtocol): finish(report(.upstreamProtocol, channel?.complaint ?? ""))
         case .ended(let ending): finish(ending)
         }
     }

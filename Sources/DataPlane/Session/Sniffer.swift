@@ -9,7 +9,7 @@ internal import TransparentSockets
 extension Session {
     /// - Returns: how the session ends, if it ends here.
     func decide(_ destination: OriginalDestination) async -> Ending? {
-        guard !routes.policy.rules.isEmpty else { return nil }
+        guard !routes.policy.rules.isEmpty, !isOverLoopback(destination) else { return nil }
         var query = Query(
             listener: settings.name, client: client.value.address, destination: destination.value.address,
             port: destination.value.port)
@@ -20,6 +20,11 @@ extension Session {
         query.name = name
         decision = routes.policy.decide(query)
         return nil
+    }
+
+    /// What no rule judges: a program's own host, which no proxy can reach for it.
+    private func isOverLoopback(_ destination: OriginalDestination) -> Bool {
+        settings.isElsewhere && destination.value.address.isLoopback
     }
 
     /// For a rule, or for the proxy that was chosen.

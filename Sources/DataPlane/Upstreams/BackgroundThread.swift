@@ -1,7 +1,7 @@
 internal import CSockets
 internal import Glibc
 internal import SystemPackage
-internal import TransparentSockets
+public import TransparentSockets
 
 // What the threads beside the workers are made of: they wait in `poll` and are woken by an eventfd.
 
@@ -26,7 +26,8 @@ func isSignalled(_ event: borrowing Descriptor, within milliseconds: Int32) -> B
     return cs_read(event.raw, &count, 8) == 8
 }
 
-func startThread(_ name: String, _ run: @escaping @Sendable () -> Void) throws(SocketError) {
+/// Runs `run` on a thread of its own, which nobody waits for.
+public func startThread(_ name: String, _ run: @escaping @Sendable () -> Void) throws(SocketError) {
     let box = Unmanaged.passRetained(Body(name: name, run: run))
     var thread = pthread_t()
     let result = pthread_create(&thread, nil, runBody, box.toOpaque())

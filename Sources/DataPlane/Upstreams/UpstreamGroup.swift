@@ -7,8 +7,11 @@ public final class UpstreamGroup: Sendable {
     public let members: [UpstreamMember]
     /// Some member is given names.
     let sendsName: Bool
-    /// Of each member, for rendezvous hashing.
-    private let seeds: [UInt64]
+    /// All members are: they can do without an address.
+    let takesNames: Bool
+    /// What sessions leave from, where there is no proxy.
+    public let sources: SourcePool?
+    private let rendezvous: Rendezvous
     /// Round-robin's place.
     private let turn = Atomic<Int>(0)
 
@@ -21,8 +24,15 @@ public final class UpstreamGroup: Sendable {
                 ?? UpstreamMember(
                     member, resolvedTo: old?.members.first { $0.settings.host == member.host }?.resolvedAddresses ?? [])
         }
+        for member in members { member.forgetSystemTrust() }
         sendsName = settings.members.contains(where: \.sendsName)
-        seeds = settings.members.map { Self.seed($0.label) }
+        takesNames = settings.exit == nil && settings.members.allSatisfy(\.sendsName)
+        sources = settings.exit.flatMap { exit in
+            exit.sources.isEmpty
+                ? nil
+                : SourcePool(name: settings.name, addresses: exit.sources, blockList: exit.blockList, inheriting: old?.sources)
+        }
+        rendezvous = Rendezvous(settings.members.map(\.label))
     }
 
     /// A set of members, by number.
@@ -50,6 +60,15 @@ public final class UpstreamGroup: Sendable {
         return order.first.map { ($0, false) }
     }
 
+    /// The member that a check of others behind this upstream goes through: of those that work the first. Any will do, so it takes
+    /// no session's turn, is no trial, and counts nowhere.
+    ///
+    /// - Returns: nil when all were tried.
+    func nextForCheck(after tried: Tried, now: UInt64) -> Int? {
+        let left = members.indices.filter { !tried.contains($0) }
+        return left.first { members[$0].standing(now: now) == .works } ?? left.first
+    }
+
     /// All members, the most wanted first.
     private func preference(for client: IPAddress) -> [Int] {
         let all = Array(members.indices)
@@ -63,34 +82,9 @@ public final class UpstreamGroup: Sendable {
             let counts = members.map { $0.sessions.load(ordering: .relaxed) }
             return all.sorted { (counts[$0], $0) < (counts[$1], $1) }
         case .clientHash:
-            let key = Self.key(client)
-            let weights = seeds.map { Self.mixed($0 ^ key) }
+            let key = Rendezvous.Key(client)
+            let weights = all.map { rendezvous.weight(of: $0, for: key) }
             return all.sorted { (weights[$1], $0) < (weights[$0], $1) }
         }
-    }
-
-    // MARK: Rendezvous hashing (Thaler and Ravishankar, 1998)
-
-    // Each member weighs each client by a number of their own, and the heaviest gets it: a member that leaves takes only its
-    // clients with it. The numbers must be the same on every machine and in every release.
-
-    /// FNV-1a, 64 bits.
-    private static func seed(_ label: String) -> UInt64 {
-        label.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-    }
-
-    private static func key(_ client: IPAddress) -> UInt64 {
-        switch client.unmapped {
-        case .v4(let v4): mixed(UInt64(v4.bits))
-        case .v6(let v6): mixed(mixed(v6.high) ^ v6.low)
-        }
-    }
-
-    /// The finalizer of SplitMix64.
-    private static func mixed(_ value: UInt64) -> UInt64 {
-        var value = value &+ 0x9E37_79B9_7F4A_7C15
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
     }
 }

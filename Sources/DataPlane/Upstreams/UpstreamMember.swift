@@ -1,4 +1,6 @@
+internal import Policy
 internal import Synchronization
+internal import TLS
 internal import TransparentSockets
 
 /// One proxy and what is known of it. Shared by all workers, and kept over reloads: what a proxy did before still counts.
@@ -19,11 +21,34 @@ public final class UpstreamMember: Sendable {
     /// The last check failed.
     private let isDown = Atomic<Bool>(false)
     private let resolved = Mutex<[IPAddress]>([])
+    /// Made when it is needed first.
+    private let context = Mutex<TLSContext?>(nil)
 
     /// - Parameter addresses: what is known of its name.
     init(_ settings: UpstreamSettings.Member, resolvedTo addresses: [IPAddress] = []) {
         self.settings = settings
         resolved(to: addresses)
+    }
+
+    /// For connections to it, if it speaks TLS.
+    func tlsContext() throws(TLSError) -> TLSContext? {
+        guard let trust = settings.trust else { return nil }
+        let result: Result<TLSContext, TLSError> = context.withLock { known in
+            if let known { return .success(known) }
+            do throws(TLSError) {
+                let context = try TLSContext(settings.serverName, trust)
+                known = context
+                return .success(context)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    /// At a reload: authorities that this system has come to trust, or trusts no more, must be found.
+    func forgetSystemTrust() {
+        if settings.trust == .system { context.withLock { $0 = nil } }
     }
 
     /// Where to connect to, in this order; empty as long as the name has not been resolved.
@@ -96,5 +121,14 @@ public final class UpstreamMember: Sendable {
     func checked(_ works: Bool) -> Bool {
         let wasAway = works ? worked() : false
         return isDown.exchange(!works, ordering: .relaxed) == works || wasAway
+    }
+}
+
+extension UpstreamSettings.Member {
+    fileprivate var serverName: ServerName {
+        switch host {
+        case .address(let address): .address(address)
+        case .name(let name): .name(name.description)
+        }
     }
 }

@@ -1,0 +1,121 @@
+internal import CSockets
+internal import Glibc
+internal import Protocols
+
+// Bytes of messages: those that were written, and bodies in chunks, which are taken apart and put together anew.
+
+extension HTTPRelay {
+    /// Sends what was written; what the socket does not take waits in the direction.
+    ///
+    /// - Returns: 0, or a negated errno.
+    func send(_ bytes: ArraySlice<UInt8>, to raw: Int32, _ direction: inout Direction) -> Int32 {
+        guard !bytes.isEmpty else { return 0 }
+        return bytes.withUnsafeBytes { bytes in
+            var sent = cs_send(raw, bytes.baseAddress!, bytes.count, 0)
+            if sent == -Int(EAGAIN) || sent == -Int(EINTR) { sent = 0 }
+            guard sent >= 0 else { return Int32(sent) }
+            direction.moved += UInt64(sent)
+            if sent < bytes.count {
+                direction.isWritable = false
+                direction.keep(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
+            }
+            return 0
+        }
+    }
+
+    /// Takes chunks apart as far as they have come, and writes them behind what is in the worker's output.
+    ///
+    /// - Returns: bytes that are done with.
+    func decode(
+        _ chunks: inout ChunkedReader, _ bytes: Span<UInt8>, _ writing: BodyProgress.ChunkedWriting, _ progress: inout BodyProgress
+    ) throws(MessageFault) -> Int {
+        var position = 0
+        while true {
+            let rest = bytes.extracting(position..<bytes.count)
+            let (length, step) = try chunks.advance(rest)
+            position += length
+            switch step {
+            case .needsMore:
+                progress = .chunks(chunks, writing)
+                return position
+            case .data(let place):
+                if writing == .chunks { resources.output.append(hexadecimal: place.count) }
+                rest.extracting(place).withUnsafeBufferPointer { resources.output.append(contentsOf: $0) }
+                if writing == .chunks { resources.output.append(contentsOf: [0x0D, 0x0A]) }
+            case .end(let trailers):
+                if writing == .chunks {
+                    resources.output.append(contentsOf: [UInt8(ascii: "0"), 0x0D, 0x0A])
+                    resources.output.append(contentsOf: trailers)
+                    resources.output.append(contentsOf: [0x0D, 0x0A])
+                }
+                progress = .done
+                return position
+            }
+        }
+    }
+
+    /// Moves a body in chunks as far as it has come.
+    ///
+    /// - Parameter stash: what was read before; then what is behind the body.
+    func moveChunks(
+        from source: Int32, to sink: Int32, _ direction: inout Direction, _ stash: inout [UInt8],
+        _ path: WritableKeyPath<Transaction, BodyProgress>
+    ) -> Moved {
+        let buffer = resources.buffer.assumingMemoryBound(to: UInt8.self)
+        var spent = 0
+        while true {
+            if direction.rest != nil {
+                guard direction.isWritable else { return .waiting }
+                direction.left = 0
+                let flushed = direction.move(from: PlainStream(raw: source), to: PlainStream(raw: sink), resources)
+                guard flushed == .finished else { return flushed }
+            }
+            guard case .chunks(var chunks, let writing) = transaction![keyPath: path] else { return .finished }
+            guard spent < Resources.budget else { return .budgetUsed }
+            guard direction.isReadable else { return .waiting }
+            var count = stash.count
+            stash.withUnsafeBufferPointer { if let base = $0.baseAddress { buffer.update(from: base, count: count) } }
+            let room = Resources.bufferSize - count
+            let received = cs_receive(source, buffer + count, room)
+            guard received > 0 else {
+                if received == -Int(EAGAIN) {
+                    direction.isReadable = false
+                } else if received == 0 {
+                    direction.hasEnded = true
+                    return .sourceFailed(-EPROTO)
+                } else if received != -Int(EINTR) {
+                    return .sourceFailed(Int32(received))
+                }
+                continue
+            }
+            if received < room { direction.isReadable = direction.isHungUp }
+            count += received
+            spent += received
+            resources.output.removeAll(keepingCapacity: true)
+            let bytes = Span(_unsafeStart: buffer, count: count)
+            do throws(MessageFault) {
+                let taken = try decode(&chunks, bytes, writing, &transaction![keyPath: path])
+                stash = Array(bytes.extracting(taken..<count))
+            } catch {
+                bodyFault = error
+                return .sourceFailed(-EPROTO)
+            }
+            let error = send(resources.output[...], to: sink, &direction)
+            guard error == 0 else { return .sinkFailed(error) }
+        }
+    }
+}
+
+extension [UInt8] {
+    /// A chunk's size, and the line end behind it.
+    fileprivate mutating func append(hexadecimal number: Int) {
+        var shift = 60
+        while shift > 0, number >> shift == 0 { shift -= 4 }
+        while shift >= 0 {
+            let digit = UInt8(truncatingIfNeeded: number >> shift & 15)
+            append(digit < 10 ? digit + 0x30 : digit + 0x57)
+            shift -= 4
+        }
+        append(contentsOf: [0x0D, 0x0A])
+    }
+}

@@ -1,0 +1,87 @@
+internal import CSockets
+internal import Glibc
+internal import Policy
+internal import Protocols
+internal import TransparentSockets
+
+// Clients that ask us for pages of other servers: `GET http://host/path`, over HTTP/1.
+
+extension Session {
+    /// Looks at the client's first bytes without taking them: whether it asks for a page, and not for a tunnel.
+    func asksForPages(until deadline: UInt64) async -> Result<Bool, Refused> {
+        while true {
+            guard let raw = clientRaw else { return .failure(Refused(ending: .proxyError)) }
+            let buffer = worker.resources.buffer
+            let count = cs_peek(raw, buffer, 256)
+            if count > 0 {
+                let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
+                if let asks = beginsWithPage(bytes) { return .success(asks) }
+                guard count < 256 else { return .success(false) }
+            } else if count == -Int(EINTR) {
+                continue
+            } else if count != -Int(EAGAIN) {
+                return .failure(Refused(ending: .clientGone))
+            }
+            // An end that came with the bytes brings no further edge.
+            guard !hasClientEnded else { return .success(false) }
+            if let ended = await wait(.negotiating, until: deadline) { return .failure(Refused(ending: ended)) }
+        }
+    }
+
+    /// What is to be done for a client that asks us for a page. Where it may go is found out as for tunnels, when a connection is opened.
+    func judge(_ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, of service: Service, in http: HTTPRelay)
+        -> Verdict
+    {
+        guard request.target.form == .absolute || request.target.form == .authority else {
+            return .respond(ErrorPage(400, "This is a proxy, and no web server: it wants a whole URL."), .clientProtocol)
+        }
+        guard request.method != .connect || request.body == .none else {
+            return .respond(ErrorPage(400, "a CONNECT request with a body"), .clientProtocol)
+        }
+        if service.login != nil {
+            switch credentials(head, bytes) {
+            case nil: return .respond(.authenticationRequired, .clientUnauthorized)
+            case .some(let (shown, field)) where field != http.acceptedCredentials:
+                http.question = .credentials(shown, field: field)
+                return .wait
+            default: break
+            }
+        }
+        guard
+            let target = ProxyTarget(
+                authority: Array(bytes.extracting(request.authority)), defaultPort: request.method == .connect ? nil : 80)
+        else { return .respond(ErrorPage(400, "a request for something that is not HOST:PORT"), .clientProtocol) }
+        guard service.mayAsk(for: target.port, overHTTP: true, forPages: request.method != .connect) else {
+            return .respond(ErrorPage(403, "This proxy does not serve that port."), .proxyRejected)
+        }
+        // Another host, or another user, is judged anew.
+        if requested == target, request.method != .connect, let opened = http.openedFor, let destination {
+            guard routes.policy.asksForRequests else { return .forward(opened) }
+            let found = routes.policy.decideInEveryForm(query(destination.value.address, target.port))
+            if found.action == .reject {
+                decision = found
+                return .respond(ErrorPage(403, "This proxy's rules do not allow this request."), .proxyRejected)
+            }
+            if found.action == opened { return .forward(opened) }
+        }
+        http.openedFor = nil
+        requested = target
+        return .forward(.direct)
+    }
+
+    /// nil: none, or none that can be read.
+    private func credentials(_ head: HeadReader, _ bytes: Span<UInt8>) -> (ServedCredentials, field: [UInt8])? {
+        let fields = head.fields.filter { $0.known == .proxyAuthorization }
+        guard fields.count == 1 else { return nil }
+        let field = Array(bytes.extracting(fields[0].value))
+        return ServedCredentials(authorization: field[...]).map { ($0, field) }
+    }
+}
+
+extension ErrorPage {
+    fileprivate static var authenticationRequired: ErrorPage {
+        var page = ErrorPage(407, "This proxy wants a user name and a password.")
+        page.fields = [("Proxy-Authenticate", "Basic realm=\"proxy\"")]
+        return page
+    }
+}

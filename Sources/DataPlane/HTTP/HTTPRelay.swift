@@ -1,0 +1,281 @@
+internal import CSockets
+internal import Glibc
+internal import Policy
+internal import Protocols
+internal import TransparentSockets
+
+/// The requests of one client connection and their responses, one after the other: a plain state machine, driven by edges, as `Relay` is.
+///
+/// The way of a transaction:
+/// 1. `awaitRequest` gathers its head, the session judges it, and where no upstream is connected that may have it, has one opened.
+/// 2. `forward` writes the head anew, with what has come of the body; `moveRequestBody` moves the rest.
+/// 3. `readResponse` passes on the heads of responses, `moveResponseBody` the body.
+/// 4. `endTransaction` tells the log, and whether another one can follow.
+///
+/// What does not fit together ends both connections: nobody must see another message than we saw.
+final class HTTPRelay {
+    enum Phase {
+        /// A request is awaited, or is on its way.
+        case head
+        /// The session opens an upstream for the request in `stash`.
+        case opening
+        case exchanging
+        /// The last response is on its way out.
+        case closing
+    }
+
+    enum Step {
+        case goOn
+        /// A budget was used up: come back in the next turn.
+        case comeBack
+        /// An upstream is wanted for what was judged; then ``opened()``.
+        case open
+        /// Both sides speak another protocol from now on.
+        case switched
+        /// Say this to the client, and close.
+        case dismiss([UInt8], Ending)
+        case ended(Ending)
+    }
+
+    unowned(unsafe) let session: Session
+    let client: Int32
+    var upstream: Int32 = -1
+    let requestWriter: MessageWriter
+    let responseWriter: MessageWriter
+    /// From the client, and from the upstream: their flags are kept over all transactions.
+    var up = Direction()
+    var down = Direction()
+    var phase = Phase.head
+    /// What was read of the client's and is not used yet: part of a head, requests behind the present one, or incomplete trailers.
+    var stash: [UInt8] = []
+    /// The same of the upstream's.
+    var responseStash: [UInt8] = []
+    /// Heads that are not whole.
+    var requestReader: HeadReader?
+    var responseReader: HeadReader?
+    var transaction: Transaction?
+    /// What the present upstream was opened for.
+    var openedFor: Action?
+    /// The request in `stash` was judged, and its upstream is open.
+    var isCleared = false
+    /// Transactions that the present upstream has seen, and all.
+    var answered = 0
+    var count = 0
+    /// A request that can be asked again of a fresh connection, should this one turn out to have ended.
+    var unanswered: [UInt8] = []
+    /// The upstream closes behind the present response.
+    var isLast = false
+    /// What was wrong with a body in chunks.
+    var bodyFault: MessageFault?
+    /// Whom the last request named, as it stood there.
+    var claimed: [UInt8] = []
+    /// Of names that were claimed: the last one that the destination bears, and the last one that it does not.
+    var verifiedName: DomainName?
+    var refusedName: DomainName?
+    /// What must be known before a request can be judged.
+    var question: Question?
+    enum Question {
+        case name(DomainName)
+        /// - Parameter field: Proxy-Authorization, as it stood there.
+        case credentials(ServedCredentials, field: [UInt8])
+    }
+    /// What rules ask of the present request, if they do.
+    var facts: RequestFacts?
+    /// The credentials that were right last time.
+    var acceptedCredentials: [UInt8] = []
+    /// Monotonic nanoseconds of the last turn in which something moved.
+    var lastActivity: UInt64
+    /// When the first byte of the head that is on its way came; 0: none has.
+    var headBegunAt: UInt64
+    /// Whose share of the handshakes this one is part of.
+    var heldShare: IPAddress?
+    /// When the loop looks at the deadline next.
+    var armedAt = UInt64.max
+
+    var resources: Resources { session.worker.resources }
+    var now: UInt64 { session.worker.loop.now }
+
+    init(_ session: Session, client: Int32, now: UInt64) {
+        self.session = session
+        self.client = client
+        lastActivity = now
+        headBegunAt = now
+        let http = session.settings.http
+        var requestWriter = MessageWriter(
+            via: http?.viaBytes, forwardedFor: http?.origin == nil ? nil : session.client.value.address)
+        requestWriter.takesCredentials = session.settings.service != nil
+        self.requestWriter = requestWriter
+        responseWriter = MessageWriter(via: http?.viaBytes)
+        up.noteSource(session.clientEvents | cs_epoll_in)
+        down.noteSink(session.clientEvents)
+    }
+
+    /// The upstream is connected.
+    func opened(_ raw: Int32, for action: Action, events: UInt32) {
+        upstream = raw
+        openedFor = action
+        answered = 0
+        (down.isReadable, down.isHungUp, down.hasEnded, down.failure) = (false, false, false, 0)
+        up.isWritable = true
+        down.noteSource(events)
+        isCleared = phase == .opening
+        phase = .head
+    }
+
+    func clientReady(_ events: UInt32) -> Step {
+        up.noteSource(events)
+        down.noteSink(events)
+        // Nobody is left who could be told anything.
+        if events & cs_epoll_err != 0 { return .ended(.clientReset) }
+        return step()
+    }
+
+    func upstreamReady(_ events: UInt32) -> Step {
+        guard upstream >= 0 else { return .goOn }
+        down.noteSource(events)
+        up.noteSink(events)
+        return step()
+    }
+
+    /// Does what can be done.
+    func step() -> Step {
+        while true {
+            let next: Step? =
+                switch phase {
+                case .head: awaitRequest()
+                case .opening: .goOn
+                case .exchanging: exchange()
+                case .closing: close()
+                }
+            if let next { return next }
+        }
+    }
+
+    /// - Returns: nil, here and below: there is more to do.
+    private func exchange() -> Step? {
+        let before = up.moved &+ down.moved
+        // Behind a whole response, the rest of a body is of no use to anybody.
+        let requestStep =
+            transaction!.request.isDone ? flushUp() : transaction!.response.isDone ? .finished : moveRequestBody()
+        switch requestStep {
+        case .sourceFailed(let error): return failedRequest(error)
+        // The response may be there already: the upstream need not hear a request to its end to answer it.
+        case .sinkFailed, .waiting, .budgetUsed, .finished: break
+        }
+        if let step = readResponse() { return step }
+        var responseStep = Moved.waiting
+        if !transaction!.response.isWaiting { responseStep = transaction!.response.isDone ? flush() : moveResponseBody() }
+        if up.moved &+ down.moved != before { lastActivity = now }
+        switch responseStep {
+        case .sourceFailed(let error) where !transaction!.response.isDone:
+            return .ended(
+                session.report(error == -EPROTO ? .upstreamProtocol : .upstreamReset, "a response ended early"))
+        case .sinkFailed: return .ended(.clientReset)
+        case .budgetUsed: return .comeBack
+        case .waiting: return requestStep == .budgetUsed ? .comeBack : .goOn
+        case .sourceFailed, .finished: break
+        }
+        // Only now is the client done with this one, and its time for the next one begins.
+        if transaction!.response.isDone { return endTransaction() }
+        if requestStep == .budgetUsed { return .comeBack }
+        return .goOn
+    }
+
+    /// The response is handed on. Whether the next request may follow depends on the body of this one, too: bytes that nobody has read would
+    /// be taken for it.
+    private func endTransaction() -> Step? {
+        let isWhole = transaction!.request.isDone && up.rest == nil && up.inPipe == 0
+        let keepsAlive = transaction!.keepsAlive && isWhole
+        record(nil)
+        answered += 1
+        lastActivity = now
+        headBegunAt = stash.isEmpty ? 0 : now
+        if !isWhole || !responseStash.isEmpty { dropUpstream() }
+        phase = keepsAlive ? .head : .closing
+        // An exchange has more time than what follows it.
+        if deadline < armedAt { session.setHTTPDeadline() }
+        return nil
+    }
+
+    /// Tells the log of the transaction, which is over.
+    func record(_ ending: Ending?) {
+        guard let transaction = transaction.take() else { return }
+        count += 1
+        unanswered = []
+        session.recordTransaction(
+            transaction, up: up.moved - transaction.upBefore, down: down.moved - transaction.downBefore, ending: ending)
+    }
+
+    /// The last response is on its way out, then the end.
+    private func close() -> Step? {
+        switch flush() {
+        case .waiting, .budgetUsed: return .goOn
+        case .sinkFailed: return .ended(.clientReset)
+        case .sourceFailed, .finished: return .dismiss([], .upstreamFIN)
+        }
+    }
+
+    /// Hands on what the client's socket has not taken yet.
+    func flush() -> Moved {
+        guard down.rest != nil || down.inPipe > 0 else { return .finished }
+        let left = down.left
+        down.left = 0
+        defer { down.left = left }
+        return down.move(from: PlainStream(raw: upstream), to: PlainStream(raw: client), resources)
+    }
+
+    /// The same towards the upstream.
+    private func flushUp() -> Moved {
+        guard up.rest != nil || up.inPipe > 0 else { return .finished }
+        up.left = 0
+        return up.move(from: PlainStream(raw: client), to: PlainStream(raw: upstream), resources)
+    }
+
+    func dropUpstream() {
+        guard upstream >= 0 else { return }
+        upstream = -1
+        openedFor = nil
+        responseStash = []
+        responseReader = nil
+        up.dropRest()
+        session.dropUpstream()
+    }
+
+    func giveShareBack() {
+        if let source = heldShare.take() { session.worker.handshakes.end(source) }
+    }
+
+    /// Gives back what both directions borrowed.
+    func release() {
+        giveShareBack()
+        up.release(resources)
+        down.release(resources)
+    }
+
+    /// When the session ends unless something moves, in monotonic nanoseconds.
+    var deadline: UInt64 {
+        let settings = session.worker.settings
+        func after(_ time: UInt64, _ timeout: UInt64) -> UInt64 { timeout == 0 ? .max : time &+ timeout }
+        switch phase {
+        case .head where headBegunAt == 0: return after(lastActivity, settings.httpIdleTimeout)
+        case .head: return after(headBegunAt, settings.handshakeTimeout)
+        case .opening: return .max
+        case .exchanging, .closing: return after(lastActivity, settings.idleTimeout)
+        }
+    }
+
+    /// What becomes of it then, and how the client is told.
+    var tooLate: Step {
+        switch phase {
+        case .head where headBegunAt == 0: return .dismiss([], .clientFIN)
+        case .head:
+            let page = ErrorPage(408, "The request took too long to come.").bytes(closes: true)
+            return .dismiss(stash.isEmpty ? [] : page, .clientSlow)
+        case .opening: return .goOn
+        case .exchanging where transaction?.response.isWaiting == true && transaction?.request.isDone == true:
+            let page = ErrorPage(504, "The server does not answer.")
+            return .dismiss(page.bytes(closes: true, isHead: transaction?.method == .head), .proxyIdle)
+        case .exchanging, .closing: return .ended(.proxyIdle)
+        }
+    }
+}

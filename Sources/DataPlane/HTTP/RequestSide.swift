@@ -1,0 +1,271 @@
+internal import CSockets
+internal import Glibc
+internal import Policy
+internal import Protocols
+
+// The client's part of a transaction: what it asks, and the body that comes with it.
+
+extension HTTPRelay {
+    /// Gathers the head of the next request, and sees to it.
+    func awaitRequest() -> Step? {
+        // What the last response left comes first.
+        switch flush() {
+        case .waiting, .budgetUsed: return .goOn
+        case .sinkFailed: return .ended(.clientReset)
+        case .sourceFailed, .finished: break
+        }
+        if upstream >= 0, !isCleared, isUpstreamOver { dropUpstream() }
+        let buffer = resources.buffer.assumingMemoryBound(to: UInt8.self)
+        var reader = requestReader.take() ?? resources.requestReader.take() ?? HeadReader(.request)
+        var count = stash.count
+        stash.withUnsafeBufferPointer { if let base = $0.baseAddress { buffer.update(from: base, count: count) } }
+        while true {
+            do throws(HeadReader.Fault) {
+                if count > 0, try reader.read(Span(_unsafeStart: buffer, count: count)) { break }
+            } catch {
+                return fault(MessageFault(ofRequest: error))
+            }
+            guard up.isReadable, !up.hasEnded else { return keep(reader, count) }
+            // The reader has refused what does not fit.
+            let room = Resources.bufferSize - count
+            let received = cs_receive(client, buffer + count, room)
+            if received > 0 {
+                if headBegunAt == 0 {
+                    headBegunAt = now
+                    session.setHTTPDeadline()
+                }
+                count += received
+                if received < room { up.isReadable = up.isHungUp }
+            } else if received == 0 {
+                up.hasEnded = true
+            } else if received == -Int(EAGAIN) {
+                up.isReadable = false
+            } else if received != -Int(EINTR) {
+                return .ended(.clientReset)
+            }
+        }
+        return take(reader, count)
+    }
+
+    /// The head is not whole: its bytes wait for the others.
+    private func keep(_ reader: HeadReader, _ count: Int) -> Step {
+        if up.hasEnded {
+            // A client that leaves between two requests leaves in order.
+            return .dismiss([], self.count > 0 && count == 0 ? .clientFIN : .clientGone)
+        }
+        if count != stash.count { stash = Array(Span(_unsafeStart: bufferBytes, count: count)) }
+        if count == 0 {
+            giveBack(reader)
+        } else {
+            requestReader = reader
+        }
+        return .goOn
+    }
+
+    /// Judges a whole head, the first thing in the buffer, and passes it on.
+    private func take(_ reader: HeadReader, _ count: Int) -> Step? {
+        giveShareBack()
+        let bytes = Span(_unsafeStart: bufferBytes, count: count)
+        let message: RequestMessage
+        do throws(MessageFault) {
+            message = try RequestMessage(reader, bytes)
+        } catch {
+            return fault(error)
+        }
+        if !isCleared {
+            switch session.judge(message, reader, bytes, in: self) {
+            case .forward(let action):
+                if upstream >= 0, openedFor == action { break }
+                stash = Array(bytes)
+                requestReader = reader
+                phase = .opening
+                return .open
+            case .wait:
+                stash = Array(bytes)
+                requestReader = reader
+                phase = .opening
+                return .open
+            case .respond(let page, let ending):
+                begin(message, bytes)
+                transaction!.status = page.status
+                // Without a body, the next request is where we look for it.
+                guard ending == .proxyRejected, message.body == .none, message.mayBeFollowed else {
+                    record(ending)
+                    return .dismiss(page.bytes(closes: true, isHead: message.method == .head), ending)
+                }
+                stash = Array(bytes.extracting(reader.length..<count))
+                giveBack(reader)
+                guard send(page.bytes(closes: false, isHead: message.method == .head)[...], to: client, &down) == 0 else {
+                    return .ended(.clientReset)
+                }
+                record(ending)
+                lastActivity = now
+                headBegunAt = stash.isEmpty ? 0 : now
+                // Nobody is waited for between this request and the next one: others have their turn first.
+                return .comeBack
+            }
+        }
+        isCleared = false
+        return forward(message, reader, bytes)
+    }
+
+    /// Writes the head anew, for the upstream, with what has come of the body.
+    private func forward(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) -> Step? {
+        begin(message, bytes)
+        phase = .exchanging
+        headBegunAt = 0
+        lastActivity = now
+        resources.output.removeAll(keepingCapacity: true)
+        requestWriter.write(message, reader, bytes, into: &resources.output)
+        var rest = reader.length..<bytes.count
+        if message.method == .connect {
+            guard message.body == .none else { return fault(MessageFault(400, "a CONNECT request with a body")) }
+            if session.settings.service != nil {
+                stash = Array(bytes.extracting(rest))
+                giveBack(reader)
+                // To us: the upstream is the other end of the tunnel.
+                transaction!.status = 200
+                return send(HTTPAnswer.granted(proxy: nil)[...], to: client, &down) == 0 ? .switched : .ended(.clientReset)
+            }
+            // It is between the client and another proxy: what they speak behind it is their own affair, once that one has agreed.
+        }
+        // What follows reads and writes the socket itself: through TLS it would be in the clear, and beside what is spoken there.
+        guard session.channel == nil else {
+            giveBack(reader)
+            transaction!.status = 502
+            let ending = session.report(.proxyError, "requests of HTTP do not go through proxies that speak TLS")
+            record(ending)
+            return .dismiss(
+                ErrorPage(502, "The way to the server carries no such requests.").bytes(
+                    closes: true, isHead: message.method == .head), ending)
+        }
+        switch message.body {
+        case .none, .untilClose: break
+        case .length(let length):
+            let take = Int(min(length, UInt64(rest.count)))
+            bytes.extracting(rest.lowerBound..<rest.lowerBound + take).withUnsafeBufferPointer {
+                resources.output.append(contentsOf: $0)
+            }
+            rest = rest.lowerBound + take..<rest.upperBound
+            up.left = length - UInt64(take)
+            up.splices = up.left >= Self.leastSpliced && resources.mode != .copy || resources.mode == .splice
+            transaction!.request = up.left == 0 ? .done : .plain
+        case .chunked:
+            var chunks = ChunkedReader()
+            do throws(MessageFault) {
+                let length = try decode(&chunks, bytes.extracting(rest), .chunks, &transaction!.request)
+                rest = rest.lowerBound + length..<rest.upperBound
+            } catch {
+                return fault(error)
+            }
+        }
+        let isRepeatable = answered > 0 && message.body == .none && message.method.isIdempotent
+        unanswered = isRepeatable ? Array(bytes.extracting(0..<reader.length)) : []
+        stash = Array(bytes.extracting(rest))
+        giveBack(reader)
+        let error = send(resources.output[...], to: upstream, &up)
+        // Whatever it may have answered is looked at first.
+        if error != 0 { down.isReadable = true }
+        return nil
+    }
+
+    /// Tells the log of a request in `stash` that no upstream could be opened for.
+    func recordUnopened(_ status: Int, _ ending: Ending) {
+        // Of one that is asked again, nothing but its bytes is kept.
+        var reader = requestReader ?? HeadReader(.request)
+        guard (try? reader.read(stash.span)) == true, let message = try? RequestMessage(reader, stash.span) else { return }
+        begin(message, stash.span)
+        transaction!.status = status
+        record(ending)
+    }
+
+    private func begin(_ message: RequestMessage, _ bytes: Span<UInt8>) {
+        let isTold = session.worker.observer.wantsTransactions
+        transaction = Transaction(
+            method: message.method, isVersion10: message.isVersion10, keepsAlive: message.mayBeFollowed,
+            upgrades: message.upgrade != nil, startedAt: now, upBefore: up.moved, downBefore: down.moved,
+            request: message.body == .none ? .done : .plain, methodText: isTold ? message.method(bytes) : "",
+            target: isTold ? message.target(bytes) : "", name: isTold ? session.name?.description : nil)
+    }
+
+    /// Moves what has come of the body.
+    func moveRequestBody() -> Moved {
+        let (source, sink) = (PlainStream(raw: client), PlainStream(raw: upstream))
+        switch transaction!.request {
+        case .waits, .done: return .finished
+        case .plain:
+            let moved = up.move(from: source, to: sink, resources)
+            guard moved == .finished else { return moved }
+            // The end of the connection is not the end of the body.
+            guard up.left == 0 else { return .sourceFailed(-EPROTO) }
+            transaction!.request = .done
+            return .finished
+        case .chunks:
+            return moveChunks(from: client, to: upstream, &up, &stash, \.request)
+        }
+    }
+
+    /// The client has broken off, or its body makes no sense.
+    func failedRequest(_ error: Int32) -> Step {
+        // The upstream must not take what it has for all.
+        guard error == -EPROTO, transaction?.response.isWaiting == true else {
+            return .ended(error == -EPROTO ? .clientProtocol : .clientReset)
+        }
+        if up.hasEnded { return .ended(.clientGone) }
+        return fault(bodyFault ?? MessageFault(400, "a body that is not what its header says"))
+    }
+
+    /// Says what is wrong, and ends: where the next request would begin, nobody knows.
+    func fault(_ fault: MessageFault) -> Step {
+        let page = ErrorPage(fault.status, fault.reason)
+        if transaction == nil {
+            transaction = Transaction(
+                method: .other, isVersion10: false, keepsAlive: false, upgrades: false, startedAt: now, upBefore: up.moved,
+                downBefore: down.moved, request: .done, methodText: "", target: "", name: nil)
+        }
+        transaction!.status = fault.status
+        let ending = session.refuse(.clientProtocol, fault.reason)
+        record(ending)
+        return .dismiss(page.bytes(closes: true), ending)
+    }
+
+    /// The upstream has ended, or has said what nobody asked for: it is not asked again.
+    private var isUpstreamOver: Bool {
+        if down.isHungUp { return true }
+        guard down.isReadable else { return false }
+        var byte: UInt8 = 0
+        guard cs_peek(upstream, &byte, 1) == -Int(EAGAIN) else { return true }
+        down.isReadable = false
+        return false
+    }
+
+    private var bufferBytes: UnsafeMutablePointer<UInt8> { resources.buffer.assumingMemoryBound(to: UInt8.self) }
+
+    private func giveBack(_ reader: HeadReader) {
+        var reader = reader
+        reader.reset()
+        resources.requestReader = reader
+    }
+
+    /// Bytes of a body that are worth a pipe from the start.
+    static var leastSpliced: UInt64 { 1 << 18 }
+}
+
+extension RequestMessage {
+    /// What comes behind a CONNECT that is refused was meant for a tunnel (RFC 9931).
+    fileprivate var mayBeFollowed: Bool { keepsAlive && method != .connect }
+
+    fileprivate func method(_ bytes: Span<UInt8>) -> String { text(methodPlace, bytes) }
+    fileprivate func target(_ bytes: Span<UInt8>) -> String { text(targetPlace, bytes) }
+
+    private func text(_ place: Range<Int>, _ bytes: Span<UInt8>) -> String {
+        bytes.extracting(place).withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
+    }
+}
+
+extension [UInt8] {
+    /// A copy.
+    init(_ bytes: Span<UInt8>) {
+        self = bytes.withUnsafeBufferPointer { Array($0) }
+    }
+}

@@ -1,0 +1,190 @@
+internal import CSockets
+internal import Glibc
+internal import Protocols
+
+// The upstream's part of a transaction: responses, of which the last one counts, and its body.
+
+extension HTTPRelay {
+    /// More than anybody sends: they could go on without end.
+    private static var mostInterim: Int { 32 }
+
+    /// Gathers the heads of responses, and passes them on.
+    ///
+    /// - Returns: nil: as far as can be for now.
+    func readResponse() -> Step? {
+        while transaction!.response.isWaiting {
+            // One after the other: the client must take the last one first.
+            switch flush() {
+            case .waiting, .budgetUsed: return .goOn
+            case .sinkFailed: return .ended(.clientReset)
+            case .sourceFailed, .finished: break
+            }
+            let buffer = resources.buffer.assumingMemoryBound(to: UInt8.self)
+            var reader = responseReader.take() ?? resources.responseReader.take() ?? HeadReader(.response)
+            var count = responseStash.count
+            responseStash.withUnsafeBufferPointer { if let base = $0.baseAddress { buffer.update(from: base, count: count) } }
+            while true {
+                do throws(HeadReader.Fault) {
+                    if count > 0, try reader.read(Span(_unsafeStart: buffer, count: count)) { break }
+                } catch {
+                    return failedResponse(MessageFault(ofResponse: error).reason)
+                }
+                guard down.isReadable else {
+                    if count != responseStash.count { responseStash = Array(Span(_unsafeStart: buffer, count: count)) }
+                    if count > 0 { responseReader = reader } else { giveBack(reader) }
+                    return nil
+                }
+                let room = Resources.bufferSize - count
+                let received = cs_receive(upstream, buffer + count, room)
+                if received > 0 {
+                    count += received
+                    if received < room { down.isReadable = down.isHungUp }
+                    unanswered = []
+                } else if received == -Int(EAGAIN) {
+                    down.isReadable = false
+                } else if received != -Int(EINTR) {
+                    giveBack(reader)
+                    return count == 0 ? unansweredStep : failedResponse("it ended in the middle of a header")
+                }
+            }
+            if let step = take(reader, Span(_unsafeStart: buffer, count: count)) { return step }
+        }
+        return nil
+    }
+
+    /// Passes on one head, the first thing in the buffer, with what has come of the body.
+    private func take(_ reader: HeadReader, _ bytes: Span<UInt8>) -> Step? {
+        let message: ResponseMessage
+        do throws(MessageFault) {
+            message = try ResponseMessage(reader, bytes, to: transaction!.method)
+        } catch {
+            return failedResponse(error.reason)
+        }
+        let length = reader.length
+        resources.output.removeAll(keepingCapacity: true)
+        if message.isInterim {
+            transaction!.interim += 1
+            guard transaction!.interim <= Self.mostInterim else { return failedResponse("interim responses without end") }
+            // HTTP/1.0 knows no such thing (RFC 9110 §15.2).
+            if !transaction!.isVersion10 {
+                responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output)
+            }
+            responseStash = Array(bytes.extracting(length..<bytes.count))
+            giveBack(reader)
+            return send(resources.output[...], to: client, &down) == 0 ? nil : .ended(.clientReset)
+        }
+        if message.status == 101 {
+            guard transaction!.upgrades, message.upgrade != nil else { return failedResponse("it changes the protocol unasked") }
+            return change(message, reader, bytes)
+        }
+        if transaction!.method == .connect, message.status < 300 { return change(message, reader, bytes) }
+        transaction!.status = message.status
+        transaction!.firstByteAt = now
+        let isTakenApart = message.body == .chunked && transaction!.isVersion10
+        let body = isTakenApart ? .untilClose : message.body
+        if body == .untilClose || !transaction!.request.isDone || isEnding { transaction!.keepsAlive = false }
+        responseWriter.write(
+            message, reader, bytes, body: body, keepsAlive: transaction!.keepsAlive, into: &resources.output)
+        var rest = length..<bytes.count
+        switch message.body {
+        case .none: transaction!.response = .done
+        case .length, .untilClose:
+            var take = rest.count
+            down.left = .max
+            if case .length(let length) = message.body {
+                take = Int(min(length, UInt64(rest.count)))
+                down.left = length - UInt64(take)
+            }
+            bytes.extracting(rest.lowerBound..<rest.lowerBound + take).withUnsafeBufferPointer {
+                resources.output.append(contentsOf: $0)
+            }
+            rest = rest.lowerBound + take..<rest.upperBound
+            down.splices =
+                down.left >= Self.leastSpliced && down.left < .max && resources.mode != .copy || resources.mode == .splice
+            transaction!.response = down.left == 0 ? .done : .plain
+        case .chunked:
+            var chunks = ChunkedReader()
+            do throws(MessageFault) {
+                let taken = try decode(
+                    &chunks, bytes.extracting(rest), isTakenApart ? .plain : .chunks, &transaction!.response)
+                rest = rest.lowerBound + taken..<rest.upperBound
+            } catch {
+                return failedResponse(error.reason)
+            }
+        }
+        // Behind a whole response there is nothing that anybody has asked for: the connection is not used again.
+        responseStash = Array(bytes.extracting(rest))
+        let isOver = !message.keepsAlive
+        giveBack(reader)
+        guard send(resources.output[...], to: client, &down) == 0 else { return .ended(.clientReset) }
+        if transaction!.response.isDone, isOver { dropUpstream() }
+        isLast = isOver
+        return nil
+    }
+
+    /// From now on both sides speak another protocol.
+    private func change(_ message: ResponseMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) -> Step {
+        // What is left of the request would be lost between the two protocols.
+        guard transaction!.request.isDone, up.rest == nil, up.inPipe == 0 else {
+            return failedResponse("it changes the protocol before it has the request")
+        }
+        transaction!.status = message.status
+        transaction!.firstByteAt = now
+        responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output)
+        bytes.extracting(reader.length..<bytes.count).withUnsafeBufferPointer { resources.output.append(contentsOf: $0) }
+        giveBack(reader)
+        guard send(resources.output[...], to: client, &down) == 0 else { return .ended(.clientReset) }
+        return .switched
+    }
+
+    /// Moves what has come of the body.
+    func moveResponseBody() -> Moved {
+        let (source, sink) = (PlainStream(raw: upstream), PlainStream(raw: client))
+        var moved: Moved
+        switch transaction!.response {
+        case .waits, .done: return .finished
+        case .plain:
+            moved = down.move(from: source, to: sink, resources)
+            guard moved == .finished else { return moved }
+            guard down.left == 0 || down.left > 1 << 62 else { return .sourceFailed(-EPROTO) }
+            transaction!.response = .done
+        case .chunks:
+            moved = moveChunks(from: upstream, to: client, &down, &responseStash, \.response)
+            guard moved == .finished else { return moved }
+        }
+        if isLast { dropUpstream() }
+        return .finished
+    }
+
+    /// The upstream has ended without an answer.
+    private var unansweredStep: Step {
+        let request = unanswered
+        dropUpstream()
+        guard !request.isEmpty else { return failedResponse("it ended without an answer") }
+        // It had ended before the request came, or meant to: whoever keeps connections open must expect that (RFC 9112 §9.3.1).
+        stash = request + stash
+        unanswered = []
+        transaction = nil
+        requestReader = nil
+        phase = .opening
+        return .open
+    }
+
+    /// What the upstream says is no response: the client hears so, if it has heard nothing else.
+    private func failedResponse(_ reason: String) -> Step {
+        let ending = session.report(.upstreamProtocol, reason)
+        let isHead = transaction!.method == .head
+        transaction!.status = 502
+        record(ending)
+        return .dismiss(ErrorPage(502, "The server's answer makes no sense.").bytes(closes: true, isHead: isHead), ending)
+    }
+
+    private func giveBack(_ reader: HeadReader) {
+        var reader = reader
+        reader.reset()
+        resources.responseReader = reader
+    }
+
+    /// Sessions end as soon as they can.
+    private var isEnding: Bool { session.worker.isEnding || session.worker.isDraining }
+}

@@ -1,0 +1,61 @@
+internal import Protocols
+
+/// One request and its response, on their way through.
+struct Transaction {
+    let method: RequestMethod
+    let isVersion10: Bool
+    /// The client goes on asking over this connection, as far as it says.
+    var keepsAlive: Bool
+    /// It would have the connection changed to another protocol.
+    let upgrades: Bool
+    /// Monotonic nanoseconds.
+    let startedAt: UInt64
+    var firstByteAt: UInt64 = 0
+    /// Of the response that was passed on, or of our own; 0: there was none.
+    var status = 0
+
+    /// Bytes that both sides had taken when it began.
+    let upBefore: UInt64
+    let downBefore: UInt64
+
+    var request: BodyProgress
+    var response = BodyProgress.waits
+    /// Responses that others follow.
+    var interim = 0
+
+    /// For the record: as the client wrote them.
+    let methodText: String
+    let target: String
+    let name: String?
+}
+
+/// How far a message's body has come.
+enum BodyProgress {
+    /// The head has not come yet.
+    case waits
+    /// Bytes up to a known length, or up to the end.
+    case plain
+    case chunks(ChunkedReader, ChunkedWriting)
+    case done
+
+    /// How the next one gets it.
+    enum ChunkedWriting {
+        case chunks
+        /// As it is: the end of the connection is its end.
+        case plain
+    }
+
+    var isDone: Bool { if case .done = self { true } else { false } }
+    var isWaiting: Bool { if case .waits = self { true } else { false } }
+}
+
+/// What there is to say of a finished request.
+public struct TransactionRecord: Sendable {
+    public var method: String
+    /// As the client wrote it.
+    public var target: String
+    /// Of the response; 0: there was none.
+    public var status: Int
+    /// Nanoseconds from the request's head to the response's; 0: there was none.
+    public var firstByte: UInt64
+}
