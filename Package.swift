@@ -26,6 +26,7 @@ let package = Package(
     ],
     targets: [
         .target(name: "CSockets"),
+        .target(name: "CNamespaces", dependencies: ["CSockets"]),
         // libidn2, for names beyond ASCII. TransparentSockets, which others build on, stays free of it.
         .systemLibrary(name: "CIDN2", providers: [.apt(["libidn2-dev"])]),
         .target(
@@ -36,9 +37,18 @@ let package = Package(
         .target(
             name: "Protocols", dependencies: ["TransparentSockets"],
             swiftSettings: strict + [.enableExperimentalFeature("Lifetimes")]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+        // glibc's own; TransparentSockets, which others build on, stays free of it.
+        .systemLibrary(name: "CResolver"),
+        .target(name: "TLS", dependencies: ["TransparentSockets", "COpenSSL"], swiftSettings: strict),
+        // libcrypt, for passwords as files keep them.
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
+        .target(name: "Credentials", dependencies: ["CCrypt", "COpenSSL"], swiftSettings: strict),
         .target(
             name: "Configuration",
-            dependencies: ["TransparentSockets", "Policy", .product(name: "TOMLKit", package: "TOMLKit")],
+            dependencies: [
+                "TransparentSockets", "Policy", "TLS", "Credentials", .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
             swiftSettings: strict),
         .target(
             name: "Firewall",
@@ -47,14 +57,16 @@ let package = Package(
         .target(
             name: "DataPlane",
             dependencies: [
-                "TransparentSockets", "CSockets", "Policy", "Protocols", .product(name: "SystemPackage", package: "swift-system"),
+                "TransparentSockets", "CSockets", "CResolver", "Policy", "Protocols", "TLS", "Credentials",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: strict),
         .target(
             name: "ClearwayServer",
             dependencies: [
-                "Configuration", "Firewall", "DataPlane", "Policy", "Protocols", "TransparentSockets", "CSockets",
-                .product(name: "SystemPackage", package: "swift-system"), .product(name: "Logging", package: "swift-log"),
+                "Configuration", "Firewall", "DataPlane", "Policy", "Protocols", "TLS", "Credentials", "TransparentSockets",
+                "CSockets", "CNamespaces", .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -69,7 +81,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "FuzzTests", dependencies: ["TestSupport", "FuzzTargets"], swiftSettings: strict),
         .testTarget(
-            name: "DataPlaneTests", dependencies: ["TestSupport", "DataPlane", "TransparentSockets", "CSockets"],
+            name: "DataPlaneTests",
+            dependencies: ["TestSupport", "DataPlane", "Policy", "Credentials", "TransparentSockets", "CSockets"],
             swiftSettings: strict),
         .testTarget(
             name: "ClearwayServerTests",
@@ -84,14 +97,17 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "ProtocolsTests", dependencies: ["TestSupport", "Protocols", "TransparentSockets"], swiftSettings: strict),
+        .testTarget(
+            name: "TLSTests", dependencies: ["TestSupport", "TLS", "TransparentSockets", "CSockets"], swiftSettings: strict),
+        .testTarget(name: "CredentialsTests", dependencies: ["TestSupport", "Credentials"], swiftSettings: strict),
         .testTarget(name: "PolicyTests", dependencies: ["TestSupport", "Policy", "TransparentSockets"], swiftSettings: strict),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["TestSupport", "Configuration", "Policy", "TransparentSockets"],
+            name: "ConfigurationTests", dependencies: ["TestSupport", "Configuration", "Policy", "TLS", "TransparentSockets"],
             swiftSettings: strict),
         .testTarget(
             name: "FirewallTests", dependencies: ["Firewall", "TransparentSockets", "CSockets"], exclude: ["Golden"],
             swiftSettings: strict),
-        .testTarget(name: "SituationTests", dependencies: ["clearway"], exclude: ["Peers"], swiftSettings: strict),
+        .testTarget(name: "SituationTests", dependencies: ["TestSupport", "clearway"], exclude: ["Peers"], swiftSettings: strict),
     ]
 )
 

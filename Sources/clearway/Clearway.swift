@@ -12,13 +12,17 @@ struct Clearway: ParsableCommand {
             with one, also those of the networks behind it. See clearway(8) and clearway.toml(5).
             """,
         version: "clearway \(ClearwayServer.version)",
-        subcommands: [Run.self, Check.self, Rules.self, Explain.self, Doctor.self, Transocks.self])
+        subcommands: [Run.self, Check.self, Rules.self, Explain.self, Doctor.self, Exec.self, Transocks.self, Usocksd.self])
 
     /// A link's name says which program is meant.
     static func main() {
         let name = CommandLine.arguments.first?.split(separator: "/").last
-        if name == "transocks" { Glibc.exit(transocks(Array(CommandLine.arguments.dropFirst()))) }
-        main(nil)
+        let words = Array(CommandLine.arguments.dropFirst())
+        switch name {
+        case "transocks": Glibc.exit(transocks(words))
+        case "usocksd": Glibc.exit(usocksd(words))
+        default: main(nil)
+        }
     }
 }
 

@@ -17,6 +17,12 @@ import Testing
         #expect(Limits(descriptors: 1_024, workers: 1, listeners: 1, wanted: 100)?.sessions == 100)
     }
 
+    /// Each worker has flows of its own.
+    @Test func noWorkerIsWithoutFlows() {
+        #expect(Limits(descriptors: 20_000, workers: 4, listeners: 1, wanted: 0, wantedFlows: 1)?.flows == 4)
+        #expect(Limits(descriptors: 20_000, workers: 4, listeners: 1, wanted: 0, wantedFlows: 5)?.flows == 5)
+    }
+
     @Test func tooFewIsSaid() {
         #expect(Limits(descriptors: 32, workers: 1, listeners: 1, wanted: 0) == nil)
         #expect(Limits(descriptors: 64, workers: 64, listeners: 1, wanted: 0) == nil)

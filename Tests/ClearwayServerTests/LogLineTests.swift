@@ -54,6 +54,20 @@ import TransparentSockets
                 + "\"reason\":\"a\\\"b\\\\c\\nd\\u0000e\\u001bf\\u007fé\"}\n")
     }
 
+    /// Beyond ASCII as well there is what terminals obey, and what ends lines or turns them around.
+    @Test(arguments: [Configuration.Log.Format.plain, .logfmt, .json])
+    func controlCharactersBeyondASCII(format: Configuration.Log.Format) {
+        let hostile: [(key: String, value: LogValue)] = [
+            ("reason", .text("\u{7F}\u{80}\u{9B}\u{9F}\u{A0}\u{FF}\u{2027}\u{2028}\u{2029}\u{202E}\u{202F}\u{20A8}\u{2028}\u{9B}"))
+        ]
+        let delete = format == .json ? "\\u007f" : "\\x7f"
+        let expected =
+            delete + #"\u0080\u009b\u009f"# + "\u{A0}\u{FF}\u{2027}" + #"\u2028\u2029\u202e"# + "\u{202F}\u{20A8}"
+            + #"\u2028\u009b"#
+        let line = text(format, "m", hostile)
+        #expect(line.unicodeScalars.split(separator: "\"").contains { $0.elementsEqual(expected.unicodeScalars) }, "\(line)")
+    }
+
     /// Go has short escapes of its own, which JSON does not know.
     @Test func bellsAndFormFeeds() {
         let hostile: [(key: String, value: LogValue)] = [("reason", .text("\u{7}\u{8}\u{B}\u{C}"))]

@@ -8,21 +8,20 @@ import TransparentSockets
 @testable import ClearwayServer
 @testable import DataPlane
 
-/// transocks' command line, in Go's syntax.
-@Suite struct TransocksArgumentsTests {
-    private func parse(_ line: String) -> TransocksArguments.Command {
-        TransocksArguments.parse(line.split(separator: " ").map(String.init))
+/// The command line of transocks and usocksd, in Go's syntax.
+@Suite struct DropInArgumentsTests {
+    private func parse(_ line: String) -> DropInArguments.Command {
+        DropInArguments.parse(line.split(separator: " ").map(String.init), file: "/etc/transocks.toml")
     }
 
-    private func arguments(_ change: (inout TransocksArguments) -> Void) -> TransocksArguments {
-        var arguments = TransocksArguments()
+    private func arguments(_ change: (inout DropInArguments) -> Void) -> DropInArguments {
+        var arguments = DropInArguments(file: "/etc/transocks.toml")
         change(&arguments)
         return arguments
     }
 
     @Test func withoutAnyItIsTheDefaultFile() {
-        #expect(parse("") == .run(TransocksArguments()))
-        #expect(TransocksArguments().file == "/etc/transocks.toml")
+        #expect(parse("") == .run(DropInArguments(file: "/etc/transocks.toml")))
     }
 
     @Test(arguments: [
@@ -68,7 +67,7 @@ import TransparentSockets
 
     @Test func everyFlagIsInTheUsage() {
         for flag in ["check", "f", "logfile", "logformat", "loglevel", "version"] {
-            #expect(TransocksArguments.usage.contains("\n  -\(flag)"))
+            #expect(DropInArguments.usage(of: "transocks", file: "").contains("\n  -\(flag)"))
         }
     }
 }
@@ -114,6 +113,10 @@ import TransparentSockets
 @Suite struct TransocksLogTests {
     private static let client = ClientAddress(SocketAddress("114.245.228.53:34304")!)
     private static let destination = OriginalDestination(SocketAddress("96.45.191.222:21368")!)
+
+    private static func opening(_ number: UInt64) -> SessionOpening {
+        SessionOpening(number: number, client: client, destination: destination)
+    }
 
     private static func record(
         _ ending: Ending, _ cause: FailureCause? = nil, upstream: String? = "socks5://127.0.0.1:1080", opened: Bool = false
@@ -169,7 +172,7 @@ import TransparentSockets
         ),
     ])
     func aSessionOpensInEachFormat(_ format: Configuration.Log.Format, _ expected: String) throws {
-        #expect(try log(format) { $0.sessionOpened(7, Self.client, Self.destination) } == expected + "\n")
+        #expect(try log(format) { $0.sessionOpened(Self.opening(7)) } == expected + "\n")
     }
 
     @Test func aSessionEndsInOrder() throws {
@@ -243,7 +246,7 @@ import TransparentSockets
 
     @Test func theThresholdHolds() throws {
         let said = try log(level: .error) { log in
-            log.sessionOpened(7, Self.client, Self.destination)
+            log.sessionOpened(Self.opening(7))
             log.sessionEnded(Self.record(.clientFIN, opened: true))
             log.sessionEnded(Self.record(.clientReset, opened: true))
             log.sessionEnded(Self.record(.upstreamTimeout))
@@ -269,8 +272,8 @@ import TransparentSockets
     @Test func requestsHaveIdentifiersOfTheirOwn() throws {
         let sink = try LogSink()
         let observer = TransocksLog(Configuration.Log(), sink, LogLine(host: "h", topic: "t"), try DrainSignal())
-        for number in 0..<1_000 { observer.sessionOpened(UInt64(number), Self.client, Self.destination) }
-        observer.sessionOpened(0, Self.client, Self.destination)
+        for number in 0..<1_000 { observer.sessionOpened(Self.opening(UInt64(number))) }
+        observer.sessionOpened(Self.opening(0))
         observer.turnEnded()
         let text = String(decoding: sink.take().records, as: UTF8.self)
         let ids = text.matches(of: /request_id="([^"]*)"/).map { String($0.output.1) }

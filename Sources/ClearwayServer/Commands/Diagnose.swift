@@ -13,6 +13,10 @@ public struct Report: Sendable {
 public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure) -> Report {
     Rules.passPermissionOn()
     let configuration = try loadConfiguration(path)
+    guard configuration.intercepts else {
+        return Report(
+            text: "ok: interception: no listener intercepts anything, so neither rules nor permission are needed\n", code: .good)
+    }
     let choice = Choice.fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
     let plan: Plan
     do throws(PlanError) {

@@ -4,14 +4,20 @@ internal import TransparentSockets
 
 /// Which rule decides for a session, and where it would go: what `run` would do, in words.
 public func explain(
-    configurationAt path: String?, destination: String, client: String?, name: String?, listener: String?
+    configurationAt path: String?, destination: String, client: String?, name: String?, listener: String?, user: String? = nil,
+    udp: Bool = false
 ) throws(Failure) -> String {
     let configuration = try loadConfiguration(path)
     guard let address = SocketAddress(destination), address.port != 0 else {
         throw Failure(.usage, "DESTINATION: \"\(destination)\" is no address and port, such as 203.0.113.5:443")
     }
+    let transport: TransportProtocol = udp ? .udp : .tcp
+    let carrying = configuration.listeners.filter { $0.protocols.contains(transport) }
+    guard let first = carrying.first else {
+        throw Failure(.usage, "no listener carries \(transport.rawValue) (protocols): such traffic is not intercepted")
+    }
     var query = Query(
-        listener: configuration.listeners[0].name, client: nil, destination: address.address.unmapped, port: address.port)
+        listener: first.name, client: nil, destination: address.address.unmapped, port: address.port, transport: transport)
     if let client {
         guard let value = IPAddress(client) else { throw Failure(.usage, "--client: \"\(client)\" is no address") }
         query.client = value.unmapped
@@ -28,21 +34,43 @@ public func explain(
             }
         }
     }
+    var chosen = first
     if let listener {
-        let names = configuration.listeners.map(\.name)
-        guard names.contains(listener) else {
+        let names = carrying.map(\.name)
+        guard let place = names.firstIndex(of: listener) else {
+            if configuration.listeners.contains(where: { $0.name == listener }) {
+                throw Failure(.usage, "--listener: \"\(listener)\" does not carry \(transport.rawValue) (protocols)")
+            }
             throw Failure(.usage, "--listener: there is no \"\(listener)\", only \(names.joined(separator: ", "))")
         }
+        chosen = carrying[place]
         query.listener = listener
     }
+    if let user {
+        guard chosen.users != nil else {
+            throw Failure(.usage, "--user: \(chosen.name) asks nobody for a password, and knows no users")
+        }
+        query.user = user
+    }
+    let ourselves = (try? hostAddresses()) ?? []
+    if var served = ServedExplanation(configuration, chosen, ourselves: ourselves) {
+        served.explain(query)
+        return served.lines.joined(separator: "\n")
+    }
     var notes: [String] = []
-    if Policy.serverSpeaksFirst.contains(query.port) {
+    if !udp, Policy.serverSpeaksFirst.contains(query.port) {
         if query.name != nil { notes.append("no name is looked for on port \(query.port), where the server speaks first") }
         query.name = nil
     }
+    let looksForNames = !udp && !Policy.serverSpeaksFirst.contains(query.port)
+    if udp, carrying.contains(where: { $0.name == query.listener && $0.mode.intercepts }) {
+        if query.name != nil { notes.append("no name is looked for in datagrams") }
+        query.name = nil
+    }
+    let target = SocketAddress(address.address.unmapped, port: address.port)
     let policy = Policy(configuration.rules)
     let decision = policy.decide(query)
-    if query.name == nil, !Policy.serverSpeaksFirst.contains(query.port) {
+    if query.name == nil, looksForNames {
         if policy.needsName(query, after: decision) {
             notes.append("a name could change this: \"clearway run\" would look for one in the client's first bytes (give --name)")
         } else if case .upstream(let index) = decision.action, configuration.upstreams[index].sendName,
@@ -51,17 +79,39 @@ public func explain(
             notes.append("the proxy would be given the name that the client asks for, if there is one (give --name)")
         }
     }
-    let rule = decision.rule.map { "rule \($0 + 1) (\(place(of: $0, in: configuration)))" } ?? "no rule (default)"
-    return ([rule + ": " + action(decision, query, configuration)] + notes).joined(separator: "\n")
+    if !udp, policy.needsRequest(query, after: decision),
+        carrying.contains(where: { $0.name == query.listener && $0.understandsHTTP })
+    {
+        notes.append("a request of HTTP could change this, by its method or path")
+    }
+    if udp, case .upstream(let index) = decision.action, configuration.upstreams[index].exit == nil {
+        let upstream = configuration.upstreams[index]
+        if !upstream.members.contains(where: { $0.scheme == .socks5 || $0.scheme == .socks5h }) {
+            notes.append("none of these proxies carries UDP: only SOCKS5 does")
+        } else if let via = upstream.via, configuration.upstreams[via].exit == nil {
+            notes.append("UDP does not get there: it passes through no proxy to reach another one")
+        }
+    }
+    return ([explanation(of: decision, query, to: target, configuration)] + notes).joined(separator: "\n")
 }
 
-private func action(_ decision: Decision, _ query: Query, _ configuration: Configuration) -> String {
-    let destination = SocketAddress(query.destination, port: query.port)
+/// The rule, and where it leads.
+func explanation(
+    of decision: Decision, _ query: Query, to target: SocketAddress, _ configuration: Configuration
+) -> String {
+    let rule = decision.rule.map { "rule \($0 + 1) (\(place(of: $0, in: configuration)))" } ?? "no rule (default)"
+    return rule + ": " + action(decision, query, to: target, configuration)
+}
+
+private func action(
+    _ decision: Decision, _ query: Query, to destination: SocketAddress, _ configuration: Configuration
+) -> String {
     switch decision.action {
     case .direct: return "direct to \(destination)"
     case .reject: return "rejected"
     case .upstream(let index):
         let upstream = configuration.upstreams[index]
+        if upstream.exit != nil { return "direct to \(destination), exit \(way(to: upstream, configuration))" }
         let isNamed = upstream.sendName && upstream.members.contains { $0.scheme != .socks5 }
         let asked = isNamed ? query.name.map { "\($0):\(query.port)" } : nil
         return "upstream \(way(to: upstream, configuration)), asked for \(asked ?? destination.description)"
@@ -70,6 +120,10 @@ private func action(_ decision: Decision, _ query: Query, _ configuration: Confi
 
 /// An upstream with its members, and what is in front of it.
 private func way(to upstream: Upstream, _ configuration: Configuration) -> String {
+    if let exit = upstream.exit {
+        let sources = exit.sources.isEmpty ? "" : " from \(exit.sources.map(\.description).joined(separator: " or "))"
+        return "\(upstream.name) (no proxy\(exit.device.map { " by \($0)" } ?? "")\(sources))"
+    }
     let members = upstream.members.map { "\($0.scheme) \($0.endpoint)" }.joined(separator: ", ")
     let policy = upstream.members.count > 1 ? "\(upstream.balancing.rawValue): " : ""
     let via = upstream.via.map { " via \(way(to: configuration.upstreams[$0], configuration))" } ?? ""
@@ -89,7 +143,8 @@ func warnings(of configuration: Configuration) -> [String] {
             + "rule \(by + 1) (line \(configuration.positions.rule(by).line)) matches all that it matches"
     }
     let more = shadowed.count > mostWarnings ? ["\(shadowed.count - mostWarnings) more rules never decide"] : []
-    return emptyLists(of: configuration) + shadowed.prefix(mostWarnings) + more + loops(of: configuration)
+    return emptyLists(of: configuration) + shadowed.prefix(mostWarnings) + more + strangers(of: configuration)
+        + loops(of: configuration)
 }
 
 /// A list without entries is allowed, as lists come from elsewhere, and tells of a download that failed.
@@ -100,6 +155,24 @@ private func emptyLists(of configuration: Configuration) -> [String] {
             + (configuration.rules[rule].canMatch ? "" : ": rule \(rule + 1) never decides")
     }
     return lines + (all.count > mostWarnings ? ["\(all.count - mostWarnings) more lists have no entries"] : [])
+}
+
+/// Rules for a protocol that none of their listeners carries.
+private func strangers(of configuration: Configuration) -> [String] {
+    var carrying: [TransportProtocol: Set<String>] = [:]
+    for listener in configuration.listeners {
+        for transport in listener.protocols { carrying[transport, default: []].insert(listener.name) }
+    }
+    let lines = configuration.rules.enumerated().compactMap { index, rule -> String? in
+        guard rule.canMatch, let transport = rule.transport else { return nil }
+        let able = carrying[transport] ?? []
+        guard rule.listeners.map(able.isDisjoint(with:)) ?? able.isEmpty else { return nil }
+        let position = configuration.positions.rule(index)
+        return "\(position.file):\(position.line):\(position.column): warning: rule \(index + 1) never decides: "
+            + "no listener of it carries \(transport.rawValue) (protocols)"
+    }
+    let more = lines.count > mostWarnings ? ["\(lines.count - mostWarnings) more rules are for what no listener carries"] : []
+    return lines.prefix(mostWarnings) + more
 }
 
 /// Lines that people read.

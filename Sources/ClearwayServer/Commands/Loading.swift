@@ -24,7 +24,7 @@ func loadConfiguration(_ path: String?) throws(Failure) -> Configuration {
         throw Failure(.configuration, error.description)
     }
     try checkInterfaces(configuration)
-    if configuration.firewall.manage { try checkRules(configuration) }
+    if configuration.makesRules { try checkRules(configuration) }
     return configuration
 }
 
@@ -54,13 +54,14 @@ private func position(of error: PlanError, in configuration: Configuration) -> S
     let positions = configuration.positions
     switch error {
     case .priority: return positions.firewall("priority")
+    case .exitMark: return positions.firewall("mark")
     case .name(configuration.firewall.table): return positions.firewall("table")
     case .name(let interface):
         for (index, listener) in configuration.listeners.enumerated() {
             if let place = listener.interfaces.firstIndex(of: interface) { return positions.interface(index, place) }
         }
         return positions.listener(0)
-    case .loopbackRedirect(let name, _), .loopbackInterface(let name):
+    case .loopbackRedirect(let name, _), .loopbackInterface(let name), .redirectedDatagrams(let name):
         return positions.listener(configuration.listeners.firstIndex { $0.name == name } ?? 0)
     case .nothingIntercepted: return positions.listener(0)
     }

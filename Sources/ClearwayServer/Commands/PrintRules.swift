@@ -6,6 +6,8 @@ public import Firewall
 /// The marks are those that `run` would take now, so that both show the same; with `firewall.manage = false` they are fixed.
 public func rules(configurationAt path: String?, _ format: Plan.Format) throws(Failure) -> String {
     let configuration = try loadConfiguration(path)
+    // A comment in each of the formats.
+    guard configuration.intercepts else { return "# No listener intercepts anything: there are no rules to make.\n" }
     var choice = Choice.fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
     if configuration.firewall.manage, let free = freeChoice(configuration.firewall) { choice = free }
     do throws(PlanError) {

@@ -136,7 +136,7 @@ final class Probe {
         return try attempt { () throws(SocketError) in
             let socket = try TransparentListener(ListenAddress(Self.any(ipv6, port: 0)), options)
             let address = ListenAddress(try localAddress(socket.descriptor.raw).value)
-            let worker = try Worker(settings, Worker.Shared(), observer: observer)
+            let worker = try Worker(settings, try Worker.Shared(), observer: observer)
             worker.configure(
                 settings, adding: [NewListener(socket, ListenerSettings(name: "probe"))], keeping: [:], allAddresses: [address])
             try worker.start(name: "probe")

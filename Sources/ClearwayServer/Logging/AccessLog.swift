@@ -51,29 +51,57 @@ class AccessLog: SessionObserver, @unchecked Sendable {
     // MARK: SessionObserver
 
     func sessionEnded(_ record: SessionRecord) {
-        guard settings.load(ordering: .relaxed) >> 16 & 1 == 1, isLogged(.info) else { return }
+        // Of its requests each had a record.
+        guard record.requests == 0 else { return }
+        write(record, "session")
+    }
+
+    func transactionEnded(_ record: SessionRecord) { write(record, "request") }
+
+    var wantsTransactions: Bool { settings.load(ordering: .relaxed) >> 16 & 1 == 1 && isLogged(.info) }
+
+    private func write(_ record: SessionRecord, _ message: String) {
+        guard wantsTransactions else { return }
+        let transaction = record.transaction
         var fields: [(key: String, value: LogValue)] = []
-        fields.reserveCapacity(13)
+        fields.reserveCapacity(18)
         fields.append(("client", .address(record.client.value)))
-        if let destination = record.destination { fields.append(("destination", .address(destination.value))) }
+        if let datagrams = record.datagrams {
+            fields.append(("datagrams_down", .count(datagrams.down)))
+            fields.append(("datagrams_up", .count(datagrams.up)))
+        }
+        if let destination = record.destination {
+            fields.append(("destination", .address(destination.value)))
+        } else if let requested = record.requested {
+            fields.append(("destination", .text("\(requested)")))
+        }
         fields.append(("down", .count(record.down)))
         fields.append(("duration", .duration(record.duration)))
-        fields.append(("ending", .text(record.ending.rawValue)))
+        if transaction == nil || !record.ending.isOrderly { fields.append(("ending", .text(record.ending.rawValue))) }
+        if let transaction, transaction.firstByte > 0 { fields.append(("first_byte", .duration(transaction.firstByte))) }
         fields.append(("listener", .text(record.listener)))
         if let local = record.local { fields.append(("local", .address(local.value))) }
         if let member = record.member { fields.append(("member", .text(member))) }
+        if let transaction, !transaction.method.isEmpty { fields.append(("method", .text(transaction.method))) }
         if let name = record.name { fields.append(("name", .text(name))) }
+        if record.datagrams != nil { fields.append(("protocol", .text("udp"))) }
+        if case .denied(let reason) = record.cause { fields.append(("reason", .text(reason))) }
         if let rule = record.rule {
             fields.append(("rule", .count(UInt64(rule + 1))))
         } else {
             fields.append(("rule", .text("default")))
         }
+        if let transaction {
+            fields.append(("status", .count(UInt64(transaction.status))))
+            if !transaction.target.isEmpty { fields.append(("target", .text(transaction.target))) }
+        }
         fields.append(("up", .count(record.up)))
         fields.append(("upstream", .text(record.upstream ?? (record.ending == .proxyRejected ? "reject" : "direct"))))
-        write(.info, "session", fields)
+        if let user = record.user { fields.append(("user", .text(user))) }
+        write(.info, message, fields)
     }
 
-    func sessionOpened(_ number: UInt64, _ client: ClientAddress, _ destination: OriginalDestination) {}
+    func sessionOpened(_ opening: SessionOpening) {}
 
     func event(_ event: WorkerEvent) {
         switch event {
@@ -92,6 +120,8 @@ class AccessLog: SessionObserver, @unchecked Sendable {
                     ("duration", .duration(nanoseconds)), ("member", .text(member)), ("reason", .text(reason)),
                     ("upstream", .text(upstream)),
                 ], kind: upstream + " " + member)
+        // The sessions' own records say it.
+        case .memberFailed: break
         case .memberRestored(let upstream, let member):
             log(
                 .notice, "upstream member works again", [("member", .text(member)), ("upstream", .text(upstream))],

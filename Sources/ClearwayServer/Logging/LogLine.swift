@@ -161,8 +161,21 @@ extension [UInt8] {
         append(UInt8(ascii: "\""))
         var text = text
         text.withUTF8 { utf8 in
-            for byte in utf8 {
+            var next = 0
+            while next < utf8.count {
+                let byte = utf8[next]
+                next += 1
                 switch byte {
+                // Terminals obey the control characters beyond ASCII, too, and readers end lines at U+2028 and turn them around at U+202E.
+                case 0xC2 where utf8[next] < 0xA0:
+                    append("\\u00" as StaticString)
+                    append(hexadecimal: utf8[next] >> 4)
+                    append(hexadecimal: utf8[next] & 15)
+                    next += 1
+                case 0xE2 where utf8[next] == 0x80 && (0xA8...0xAE).contains(utf8[next + 1]):
+                    append("\\u202" as StaticString)
+                    append(hexadecimal: utf8[next + 1] & 15)
+                    next += 2
                 case UInt8(ascii: "\""), UInt8(ascii: "\\"):
                     append(UInt8(ascii: "\\"))
                     append(byte)

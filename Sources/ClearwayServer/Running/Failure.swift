@@ -13,6 +13,9 @@ public enum ExitCode: Int32, Sendable {
     case systemError = 71
     case notPermitted = 77
     case configuration = 78
+    /// The command of `exec` is there and cannot be started; it is not there. As shells and env(1) say it.
+    case commandNotExecutable = 126
+    case commandNotFound = 127
 }
 
 /// Why the program cannot go on: what to tell the person, and how to exit.

@@ -2,6 +2,7 @@ internal import CSockets
 internal import Configuration
 internal import DataPlane
 internal import Glibc
+internal import Policy
 
 /// What the descriptor limit allows. Worked out at the start, so that running out is planned for and not met.
 struct Limits: Equatable {
@@ -18,20 +19,31 @@ struct Limits: Equatable {
     var pipes: Int
     /// Of one worker, per family.
     var keptSockets: Int
+    /// UDP flows in all; 0: there is no UDP.
+    var flows: Int
 
     /// - Parameters:
-    ///   - checks: proxies that are asked whether they work; a descriptor each.
+    ///   - others: descriptors for what not every configuration has.
     ///   - descriptors: the soft limit, after raising it to the hard one.
     ///   - wanted: `max_sessions`; 0: as many as fit.
+    ///   - wantedFlows: `max_flows`, at least one for each worker; 0: as many as fit, nil: there is no UDP.
     ///   - memory: bytes of the machine's. Pipes whose readers have stopped may fill a sixteenth of it.
     /// - Returns: nil when not even one session per worker fits.
-    init?(descriptors: Int, workers: Int, listeners: Int, checks: Int = 0, wanted: Int, memory: Int = physicalMemory()) {
-        let reserved = Self.reserve + checks + workers * (Self.reservePerWorker + listeners)
+    init?(
+        descriptors: Int, workers: Int, listeners: Int, others: Int = 0, wanted: Int, wantedFlows: Int? = nil,
+        memory: Int = physicalMemory()
+    ) {
+        let reserved = Self.reserve + others + workers * (Self.reservePerWorker + listeners)
         let pipes = min(Self.mostPipes, descriptors / 16, memory >> 20 / 16)
         let keptSockets = min(Self.mostKeptSockets, descriptors / 32 / workers)
-        // A session needs a descriptor for each side; a pipe has two ends; sockets are kept for each of two families.
-        let fitting = (descriptors - reserved - 2 * pipes - 2 * keptSockets * workers) / 2
-        guard fitting >= workers else { return nil }
+        // A pipe has two ends; sockets are kept for each of two families.
+        let left = descriptors - reserved - 2 * pipes - 2 * keptSockets * workers
+        // A flow needs a descriptor, of which flows of one client share some.
+        let flows = wantedFlows.map { max($0 == 0 ? left / 3 : min(max($0, workers), left * 2 / 3), 0) } ?? 0
+        // A session needs a descriptor for each side.
+        let fitting = (left - flows) / 2
+        guard fitting >= workers, wantedFlows == nil || flows >= workers else { return nil }
+        self.flows = flows
         self.descriptors = descriptors
         self.pipes = pipes
         self.keptSockets = keptSockets
@@ -42,8 +54,8 @@ struct Limits: Equatable {
     init?(_ configuration: Configuration, descriptors: Int, ipv6: Bool) {
         self.init(
             descriptors: descriptors, workers: configuration.workerCount,
-            listeners: ListenerPlan(configuration, ipv6: ipv6).keys.count, checks: configuration.checkedMembers,
-            wanted: configuration.maxSessions)
+            listeners: ListenerPlan(configuration, ipv6: ipv6).count, others: configuration.otherDescriptors,
+            wanted: configuration.maxSessions, wantedFlows: configuration.wantedFlows)
     }
 
     /// Raises the soft descriptor limit to the hard one, and tells it.
@@ -69,6 +81,16 @@ extension Configuration {
     /// Threads that carry sessions.
     var workerCount: Int { workers == 0 ? availableCPUs() : workers }
 
-    /// Proxies that are asked whether they work.
-    var checkedMembers: Int { upstreams.filter { $0.check > .zero }.reduce(0) { $0 + $1.members.count } }
+    /// `max_flows`; nil: no listener carries UDP.
+    var wantedFlows: Int? { listeners.contains { $0.protocols.contains(.udp) } ? maxFlows : nil }
+
+    /// Of proxies that are asked whether they work, one each; of UDP, the sockets that answers leave by; of metrics, listeners of both
+    /// families and those who ask.
+    var otherDescriptors: Int {
+        let checkedMembers =
+            upstreams.filter { $0.check > .zero }.reduce(0) { $0 + $1.members.count }
+            + listeners.filter { $0.check > .zero }.reduce(0) { $0 + $1.origins.count }
+        let senders = wantedFlows == nil ? 0 : workerCount * Settings.mostSenders
+        return checkedMembers + senders + (metrics.isEmpty ? 0 : 2 * metrics.count + MetricsEndpoint.descriptors)
+    }
 }

@@ -2,6 +2,7 @@ internal import CSockets
 internal import Configuration
 internal import Firewall
 internal import Logging
+internal import Policy
 internal import TransparentSockets
 
 /// The kernel's side of interception, for the time that the program runs.
@@ -25,7 +26,7 @@ final class Rules {
 
     /// Rules, transparent sockets and marks need CAP_NET_ADMIN; only a redirect with rules by hand can do without.
     static func checkPermission(_ configuration: Configuration) throws(Failure) {
-        guard configuration.firewall.manage || configuration.listeners.contains(where: { $0.mode == .tproxy }) else { return }
+        guard configuration.makesRules || configuration.listeners.contains(where: { $0.mode == .tproxy }) else { return }
         guard Self.hasNetAdmin else {
             throw Failure(.notPermitted, "CAP_NET_ADMIN is missing: run as root, or give the program that capability")
         }
@@ -42,7 +43,7 @@ final class Rules {
 
     /// Chooses marks. Nothing is changed in the kernel yet.
     init(_ configuration: Configuration) throws(Failure) {
-        guard configuration.firewall.manage else {
+        guard configuration.makesRules else {
             choice = .fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
             // So that another of ours does not choose these marks, and the doctor knows that this one runs. Two that share
             // them by hand may do so.
@@ -139,22 +140,33 @@ final class Rules {
     }
 }
 
+extension Configuration {
+    /// Whether there are rules of ours in the kernel while it is in force.
+    var makesRules: Bool { firewall.manage && intercepts }
+    /// By rules of ours or of somebody else's.
+    var intercepts: Bool { listeners.contains(where: \.mode.intercepts) }
+}
+
 extension FirewallSpec {
     init(_ configuration: Configuration, _ choice: Choice) {
         let firewall = configuration.firewall
         self.init(
             table: firewall.table, priority: firewall.priority, onDown: firewall.onDown == .direct ? .direct : .reject,
             marks: choice.marks, routeTable: choice.routeTable, preference: choice.preference, forwarding: isForwarding(),
-            interceptions: configuration.listeners.map(Interception.init))
+            interceptions: configuration.listeners.filter(\.mode.intercepts).map(Interception.init))
+        // Without one they cannot be told from what others send.
+        exitMarks = configuration.upstreams.compactMap(\.exit?.mark).filter { $0 != 0 }
     }
 }
 
 extension Interception {
     init(_ listener: Listener) {
         self.init(
-            name: listener.name, mode: listener.mode == .tproxy ? .tproxy : .redirect, listen: listener.listen,
-            interfaces: listener.interfaces, local: listener.local, ports: listener.ports, destinations: listener.destinations,
-            exclude: listener.exclude, clients: listener.clients, preservesSource: listener.preserveSource != .off)
+            name: listener.name, mode: listener.mode == .tproxy ? .tproxy : .redirect,
+            protocols: Set(listener.protocols.map { $0 == .tcp ? .tcp : .udp }), listen: listener.listen,
+            interfaces: listener.interfaces, local: listener.local,
+            ports: listener.ports, destinations: listener.destinations, exclude: listener.exclude, clients: listener.clients,
+            preservesSource: listener.preserveSource != .off)
     }
 }
 

@@ -30,6 +30,10 @@ final class Server {
     private var listeners: ListenerPlan
     let rules: Rules
     private let upstreams: Upstreams
+    /// nil: nobody can ask for metrics.
+    private var metrics: MetricsEndpoint?
+    /// nil: no listener has users, so far.
+    private var authenticator: Authenticator?
     let workers: [Worker]
     private let observers: [AccessLog]
     let drainSignal: DrainSignal
@@ -43,7 +47,8 @@ final class Server {
         logs = try Logs(configuration.log, program.line)
         ipv6 = hasIPv6()
         let count = configuration.workerCount
-        let plan = ListenerPlan(configuration, ipv6: ipv6)
+        authenticator = try newAuthenticator(for: configuration, logs.logger)
+        let plan = ListenerPlan(configuration, ipv6: ipv6, authenticator)
         let descriptors = Limits.raiseDescriptors()
         guard let limits = Limits(configuration, descriptors: descriptors, ipv6: ipv6) else {
             throw Failure(
@@ -58,18 +63,23 @@ final class Server {
         } catch {
             throw Failure(.systemError, "\(error)")
         }
+        program.leaves(from: upstreams.sources, upstreams.blockListCounters)
+        try upstreams.routes.prepareOrFail()
         let settings = Settings(configuration, upstreams.routes, limits, workers: count, mark: rules.mark)
         let bound = try bind(plan, except: nil, workers: count, mark: rules.mark)
+        let datagrams = try bindDatagrams(plan, except: nil, workers: count, mark: rules.mark, batch: configuration.batch)
         listeners = plan
+        metrics = try MetricsEndpoint(configuration, ipv6: ipv6, of: program, logs.logger)
 
-        let shared = Worker.Shared()
         var workers: [Worker] = []
         var observers: [AccessLog] = []
         do throws(SocketError) {
+            let shared = try Worker.Shared()
             for index in 0..<count {
                 let observer = program.accessLog(configuration.log, logs.sink, logs.line, drainSignal)
                 let worker = try Worker(settings, shared, observer: observer)
-                worker.configure(settings, adding: bound[index], keeping: [:], allAddresses: plan.addresses)
+                worker.configure(
+                    settings, adding: bound[index], keeping: [:], addingDatagrams: datagrams[index], allAddresses: plan.addresses)
                 workers.append(worker)
                 observers.append(observer)
             }
@@ -81,6 +91,7 @@ final class Server {
     }
 
     func run() throws(Failure) {
+        try metrics?.start()
         do throws(SocketError) {
             try upstreams.start()
             for (index, worker) in workers.enumerated() { try worker.start(name: "worker-\(index)") }
@@ -118,7 +129,7 @@ final class Server {
                 "descriptors": .stringConvertible(limits.descriptors), "mark": "0x\(String(rules.mark, radix: 16))",
                 "version": "\(version)",
             ])
-        program.serves(logs.logger)
+        program.serves(configuration, logs.logger)
         manager.ready("carrying traffic")
     }
 
@@ -132,7 +143,7 @@ final class Server {
             try takeOver(new)
             warn(of: new)
             logs.logger.notice("reloaded")
-            program.serves(logs.logger)
+            program.serves(new, logs.logger)
             releaseFreedMemory()
         } catch {
             logs.logger.error("reload refused, the old configuration stays", metadata: ["reason": "\(error)"])
@@ -152,34 +163,52 @@ final class Server {
         guard
             let limits = Limits(
                 descriptors: limits.descriptors, workers: workers.count,
-                listeners: ListenerPlan(new, ipv6: ipv6).keys.count, checks: new.checkedMembers,
-                wanted: new.maxSessions)
+                listeners: ListenerPlan(new, ipv6: ipv6).count, others: new.otherDescriptors,
+                wanted: new.maxSessions, wantedFlows: new.wantedFlows)
         else { throw Failure(.systemError, "too few descriptors for so many listeners") }
-        let plan = ListenerPlan(new, ipv6: ipv6)
-        let routes = upstreams.planned(new)
+        var authenticator = authenticator
+        if authenticator == nil { authenticator = try newAuthenticator(for: new, logs.logger) }
+        let plan = ListenerPlan(new, ipv6: ipv6, authenticator)
+        let routes = try upstreams.planned(new)
         let settings = Settings(new, routes, limits, workers: workers.count, mark: rules.mark)
         let bound = try bind(plan, except: listeners, workers: workers.count, mark: rules.mark)
+        let datagrams = try bindDatagrams(
+            plan, except: listeners, workers: workers.count, mark: rules.mark, batch: new.batch)
+        let isMeasuredElsewhere = new.metrics != configuration.metrics
+        let newMetrics = isMeasuredElsewhere ? try MetricsEndpoint(new, ipv6: ipv6, of: program, logs.logger) : nil
         let log = try new.log.file == configuration.log.file ? nil : LogFile(path: new.log.file)
         let old = upstreams.routes
+        try newMetrics?.start()
         do throws(SocketError) {
             try upstreams.replace(with: routes)
         } catch {
+            newMetrics?.stop()
             throw Failure(.systemError, "\(error)")
         }
         do throws(Failure) {
             try rules.replace(with: new, logs.logger)
         } catch {
+            newMetrics?.stop()
             try? upstreams.replace(with: old)
             throw error
         }
         // From here on nothing can fail.
+        program.leaves(from: upstreams.sources, upstreams.blockListCounters)
+        if isMeasuredElsewhere {
+            metrics?.stop()
+            metrics = newMetrics
+        }
         let kept = plan.kept(from: listeners)
+        let keptDatagrams = plan.keptDatagrams(from: listeners)
         for (index, worker) in workers.enumerated() {
-            worker.configure(settings, adding: bound[index], keeping: kept, allAddresses: plan.addresses)
+            worker.configure(
+                settings, adding: bound[index], keeping: kept, addingDatagrams: datagrams[index], keepingDatagrams: keptDatagrams,
+                allAddresses: plan.addresses)
         }
         logs.configure(new.log, log)
         for observer in observers { observer.configure(new.log) }
         listeners = plan
+        self.authenticator = authenticator
         configuration = new
     }
 
@@ -195,11 +224,46 @@ final class Server {
 
     private var totals: Logger.Metadata {
         let counters = workers.map(\.counters)
-        return [
+        var totals: Logger.Metadata = [
             "sessions": .stringConvertible(counters.reduce(0) { $0 + $1.ended.load(ordering: .relaxed) }),
             "up": .stringConvertible(counters.reduce(0) { $0 + $1.up.load(ordering: .relaxed) }),
             "down": .stringConvertible(counters.reduce(0) { $0 + $1.down.load(ordering: .relaxed) }),
         ]
+        guard configuration.wantedFlows != nil else { return totals }
+        let datagrams = counters.map(\.datagrams)
+        totals["flows"] = .stringConvertible(datagrams.reduce(0) { $0 + $1.ended.load(ordering: .relaxed) })
+        totals["evicted"] = .stringConvertible(datagrams.reduce(0) { $0 + $1.evicted.load(ordering: .relaxed) })
+        for reason in DatagramCounters.Drop.allCases {
+            let count = datagrams.reduce(0) { $0 + $1.dropped(reason) }
+            if count > 0 { totals["dropped_\(reason.name)"] = .stringConvertible(count) }
+        }
+        return totals
+    }
+}
+
+extension MetricsEndpoint {
+    /// nil: the configuration wants none.
+    fileprivate convenience init?(
+        _ configuration: Configuration, ipv6: Bool, of program: any ServerProgram, _ logger: Logger
+    ) throws(Failure) {
+        guard !configuration.metrics.isEmpty else { return nil }
+        try self.init(
+            configuration.metrics.flatMap { ListenerPlan.sockets($0, ipv6: ipv6) }, page: { program.metrics($0) },
+            answered: { program.answered($0, logger) })
+    }
+}
+
+/// nil: nobody has to show a password.
+private func newAuthenticator(for configuration: Configuration, _ logger: Logger) throws(Failure) -> Authenticator? {
+    guard configuration.listeners.contains(where: { $0.users != nil }) else { return nil }
+    do throws(SocketError) {
+        return try Authenticator { source, seconds in
+            logger.warning(
+                "passwords refused: the source must wait",
+                metadata: ["source": "\(source)", "seconds": .stringConvertible(seconds)])
+        }
+    } catch {
+        throw Failure(.systemError, "\(error)")
     }
 }
 
@@ -207,7 +271,11 @@ final class Server {
 private func changesOnlyAtStart(from old: Configuration, to new: Configuration) -> [String] {
     var keys: [String] = []
     if old.workers != new.workers { keys.append("workers") }
+    if old.batch != new.batch { keys.append("batch") }
     if old.firewall.manage != new.firewall.manage { keys.append("firewall.manage") }
+    if old.firewall.manage == new.firewall.manage, old.makesRules != new.makesRules {
+        keys.append("whether anything is intercepted")
+    }
     if old.firewall.table != new.firewall.table { keys.append("firewall.table") }
     if old.firewall.mark != new.firewall.mark { keys.append("firewall.mark") }
     if old.firewall.routeTable != new.firewall.routeTable { keys.append("firewall.route_table") }
@@ -226,10 +294,16 @@ extension Settings {
             case .splice: .splice
             }
         connectTimeout = configuration.timeouts.connect.nanoseconds
+        handshakeTimeout = configuration.timeouts.handshake.nanoseconds
+        bindTimeout = configuration.timeouts.bind.nanoseconds
         sniffTimeout = configuration.timeouts.sniff.nanoseconds
         idleTimeout = configuration.timeouts.idle.nanoseconds
         halfCloseTimeout = configuration.timeouts.halfClose.nanoseconds
         maxSessions = limits.sessions
+        maxFlows = limits.flows / workers
+        flowTimeout = configuration.timeouts.flow.nanoseconds
+        flowUnansweredTimeout = configuration.timeouts.flowUnanswered.nanoseconds
+        batch = configuration.batch
         maxPipes = limits.pipes / workers
         // Making one ready takes the same permission as a mark.
         maxKeptSockets = mark == 0 ? 0 : limits.keptSockets

@@ -8,7 +8,7 @@ internal import TransparentSockets
 ///
 /// - Parameter text: Go's `host:port`. An empty or unspecified host is every address of both families; `localhost` is both of
 ///   its addresses; of another name's addresses the first IPv4 one is taken, else the first.
-func listenAddresses(_ text: String) throws(TransocksError) -> [ListenAddress] {
+func listenAddresses(_ text: String) throws(DropInError) -> [ListenAddress] {
     let (host, service) = try split(text)
     let port = try port(service)
     let wildcard = IPAddress.v6(IPv6Address(high: 0, low: 0))
@@ -27,15 +27,15 @@ func listenAddresses(_ text: String) throws(TransocksError) -> [ListenAddress] {
             guard let first = all.first(where: { !$0.isIPv6 }) ?? all.first else { throw ResolutionError(reason: "no address") }
             found = [SocketAddress(first, port: port)]
         } catch {
-            throw TransocksError("listen tcp: lookup \(host): \(error)")
+            throw DropInError("listen tcp: lookup \(host): \(error)")
         }
     }
     return found.map(ListenAddress.init)
 }
 
 /// Go's `SplitHostPort`.
-private func split(_ text: String) throws(TransocksError) -> (host: String, port: String) {
-    let fail = { (why: String) in TransocksError("listen tcp: address \(text): \(why)") }
+private func split(_ text: String) throws(DropInError) -> (host: String, port: String) {
+    let fail = { (why: String) in DropInError("listen tcp: address \(text): \(why)") }
     guard let colon = text.lastIndex(of: ":"), !text.hasSuffix("]") else { throw fail("missing port in address") }
     var host = text[..<colon]
     if host.hasPrefix("[") {
@@ -48,13 +48,13 @@ private func split(_ text: String) throws(TransocksError) -> (host: String, port
 }
 
 /// A number, or a name of `services(5)`. Not 0: no rule could redirect to a port that nobody knows.
-private func port(_ text: String) throws(TransocksError) -> UInt16 {
+private func port(_ text: String) throws(DropInError) -> UInt16 {
     if !text.isEmpty, text.utf8.allSatisfy({ $0 &- 0x30 < 10 }) {
-        guard let port = UInt16(text), port > 0 else { throw TransocksError("listen tcp: address \(text): invalid port") }
+        guard let port = UInt16(text), port > 0 else { throw DropInError("listen tcp: address \(text): invalid port") }
         return port
     }
     guard !text.isEmpty, let entry = getservbyname(text, "tcp") else {
-        throw TransocksError("listen tcp: unknown port tcp/\(text)")
+        throw DropInError("listen tcp: unknown port tcp/\(text)")
     }
     return UInt16(truncatingIfNeeded: entry.pointee.s_port).byteSwapped
 }
@@ -68,17 +68,4 @@ private func zoned(_ text: String, _ port: UInt16) -> SocketAddress? {
     let index = if_nametoindex(zone) == 0 ? UInt32(zone) ?? 0 : if_nametoindex(zone)
     guard let address = IPv6Address(text[..<percent]), index != 0 else { return nil }
     return SocketAddress(.v6(address), port: port, scope: index)
-}
-
-/// Whether the addresses can be listened on, said as Go says it.
-func checkFree(_ addresses: [ListenAddress]) throws(TransocksError) {
-    for address in addresses {
-        do throws(SocketError) {
-            try TransparentListener.checkFree(address, ListenerOptions(mode: .redirect))
-        } catch {
-            // A host without IPv6 serves IPv4 on its "[::]".
-            guard error.errno != .addressFamilyNotSupported else { continue }
-            throw TransocksError("listen tcp \(address): \(goText(error))")
-        }
-    }
 }

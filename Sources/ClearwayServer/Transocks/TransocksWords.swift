@@ -19,19 +19,6 @@ extension SessionRecord {
         default: return "reset proxy connection: \(text)"
         }
     }
-
-    /// The field `error` of a session that did not end in order.
-    var transocksEnding: String {
-        switch ending {
-        case .clientReset: "client: connection reset by peer"
-        case .upstreamReset: "upstream: connection reset by peer"
-        case .clientTimeout: "client: connection timed out"
-        case .upstreamTimeout: "upstream: connection timed out"
-        case .proxyIdle, .proxyHalfClose: "i/o timeout"
-        case .proxyDrain: "timeout waiting for shutdown"
-        default: ending.rawValue
-        }
-    }
 }
 
 private func goText(_ ending: Ending) -> String {
@@ -48,17 +35,9 @@ private func goText(_ cause: FailureCause?, _ proxy: String) -> String? {
     case .call(let error): error.call.hasPrefix("connect") ? "dial tcp \(proxy): \(goText(error))" : goText(error)
     case .refusal(let refusal): goText(refusal)
     case .ended: "EOF"
-    case .other(let text): text
+    case .other(let text), .denied(let text): text
     case nil: nil
     }
-}
-
-/// `connect: connection refused`.
-func goText(_ error: SocketError) -> String {
-    // Of the call only its name; the address stands before it already. In Go, `recv` is a read and `send` a write.
-    let call = error.call.prefix { $0.isLetter }
-    let name = call == "recv" ? "read" : call == "send" ? "write" : call
-    return "\(name): \(errorText(error.errno.rawValue).lowercased())"
 }
 
 private func goText(_ refusal: ProxyRefusal) -> String {

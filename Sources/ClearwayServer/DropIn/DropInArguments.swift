@@ -1,16 +1,18 @@
-/// The command line of transocks, in the syntax of Go's flag package: `-f v`, `--f v`, `-f=v`, `--f=v`. Reading stops at the first
+internal import Configuration
+
+/// The command line that transocks and usocksd have in common, in the syntax of Go's flag package: `-f v`, `--f v`, `-f=v`, `--f=v`. Reading stops at the first
 /// word that is no flag; what follows is ignored.
-struct TransocksArguments: Equatable, Sendable {
-    var file = "/etc/transocks.toml"
+struct DropInArguments: Equatable, Sendable {
+    var file: String
     /// Each beats its key of the file, unless it is empty.
     var logFile = ""
     var logLevel = ""
     var logFormat = ""
 
     enum Command: Equatable {
-        case run(TransocksArguments)
+        case run(DropInArguments)
         /// Reads the configuration, and no more.
-        case check(TransocksArguments)
+        case check(DropInArguments)
         case version
         case help
         /// With the complaint.
@@ -27,8 +29,9 @@ struct TransocksArguments: Equatable, Sendable {
         }
     }
 
-    static func parse(_ words: [String]) -> Command {
-        var arguments = TransocksArguments()
+    /// - Parameter file: what is read without `-f`.
+    static func parse(_ words: [String], file: String) -> Command {
+        var arguments = DropInArguments(file: file)
         var checks = false
         var rest = words[...]
         while let word = rest.first, word.utf8.count > 1, word.hasPrefix("-"), word != "--" {
@@ -54,12 +57,14 @@ struct TransocksArguments: Equatable, Sendable {
         return checks ? .check(arguments) : .run(arguments)
     }
 
-    static let usage = """
-        Usage of transocks:
+    /// - Parameter file: as Go's flag package shows a default: not at all, if it is empty.
+    static func usage(of program: String, file: String) -> String {
+        """
+        Usage of \(program):
           -check
             \tread the configuration, say whether it is good, and exit
           -f string
-            \tconfiguration file (default "/etc/transocks.toml")
+            \tconfiguration file\(file.isEmpty ? "" : " (default \"\(file)\")")
           -logfile string
             \tlog file, in place of log.filename
           -logformat string
@@ -69,4 +74,14 @@ struct TransocksArguments: Equatable, Sendable {
           -version
             \tprint the version and exit
         """
+    }
+}
+
+extension DropInLog {
+    /// Flags beat the file.
+    mutating func take(_ arguments: DropInArguments) {
+        if !arguments.logFile.isEmpty { filename = arguments.logFile }
+        if !arguments.logLevel.isEmpty { level = arguments.logLevel }
+        if !arguments.logFormat.isEmpty { format = arguments.logFormat }
+    }
 }
