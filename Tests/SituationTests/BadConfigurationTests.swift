@@ -37,8 +37,8 @@ extension Situations {
                 testDescription: "duplicate name", line: 7, word: "one",
                 toml: listener("") + listener("").replacing("1081", with: "1082")),
             Mistake(
-                testDescription: "TLS comes later", line: 3, word: "not yet supported",
-                toml: "[[upstream]]\nname = \"dc\"\nurl = \"https://10.0.0.1:1080\"\n"),
+                testDescription: "authorities that are not there", line: 3, word: "no/such.pem",
+                toml: "[[upstream]]\nname = \"dc\"\nurl = \"https://10.0.0.1:1080?ca=no/such.pem\"\n"),
             Mistake(testDescription: "unknown upstream", line: 2, word: "nowhere", toml: "[[rule]]\naction = \"nowhere\"\n"),
             Mistake(
                 testDescription: "priority before connection tracking", line: 7, word: "-250",

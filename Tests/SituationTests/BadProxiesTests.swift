@@ -1,6 +1,6 @@
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// Proxies that say no, say nonsense, or say nothing: the session ends as it must, and the next one is well.
     @Suite struct BadProxies {
         struct Script: CustomTestStringConvertible, Sendable {
@@ -109,7 +109,7 @@ extension Situations {
         /// A Clearway whose only upstream is a listener of the server's.
         private func play(_ script: Script, _ situation: (Stage, Answer) throws -> Void) throws {
             var configuration = ClearwayConfiguration(Variant(), timeouts: "connect = \"1s\"")
-            configuration.policy = Upstreams.everything(through: "\(script.url)://198.51.100.2:PORT")
+            configuration.policy = Situations.Upstreams.everything(through: "\(script.url)://198.51.100.2:PORT")
             try SituationTests.play(Variant(), configuration: configuration) { stage in
                 try situation(stage, try stage.server.listen(Family.v4.server, port: 1090))
             }

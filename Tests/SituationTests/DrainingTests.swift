@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// SIGTERM: open sessions finish, new connections go their own way, and the host is left as it was found.
     @Suite struct Draining {
         @Test(

@@ -39,6 +39,30 @@ extension Situations {
             }
         }
 
+        /// Under `on_down = "reject"` a table stays that refuses; the doctor names it, and what to do.
+        @Test func whatRefusesIsNamed() throws {
+            var configuration = ClearwayConfiguration(Variant())
+            configuration.firewall = "on_down = \"reject\""
+            try play(Variant(), configuration: configuration) { stage in
+                let router = stage.topology.router
+                let file = try stage.topology.scratch.write(configuration.toml, to: "doctor.toml")
+                func doctor() throws -> String { try router.finish([clearwayBinary, "doctor", "-c", file]).output }
+                #expect(try !doctor().contains("clearway_down"))
+                try stage.clearway.program.end()
+                try waitUntil("no table that intercepts") {
+                    try !router.require(["nft", "list", "tables"]).contains("table inet clearway\n")
+                }
+                let listener = try stage.server.listen(Family.v4.server)
+                let attempt = try stage.client.perform("attempt", ["host": Family.v4.server, "port": listener.int("port")])
+                #expect(attempt.strings("outcomes") == ["ECONNREFUSED"])
+                let said = try doctor()
+                let mend = try #require(said.matches(of: #/mend: (nft delete table inet clearway_down)/#).first, "\(said)")
+                try router.require(["sh", "-c", String(mend.output.1)])
+                _ = try stage.client.connect(Family.v4.server, listener.int("port"))
+                #expect(try !doctor().contains("clearway_down"))
+            }
+        }
+
         /// What sweeps up after the killed one must not touch the sessions of the next, which bears the same mark.
         @Test func theNextOneIsLeftAlone() throws {
             try play(Variant()) { stage in

@@ -3,7 +3,7 @@ import Testing
 
 extension Situations {
     /// Rules whose names and networks stand in files, which change while Clearway runs.
-    @Suite struct ListFiles {
+    @Suite struct NamedFiles {
         private static let policy = """
             [[rule]]
             domain_file = "blocked.txt"

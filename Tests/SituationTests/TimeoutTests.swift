@@ -1,6 +1,6 @@
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// Sessions that nobody uses any more end by themselves.
     @Suite struct Timeouts {
         @Test(arguments: Variant.proxied)

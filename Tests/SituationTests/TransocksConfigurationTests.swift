@@ -96,8 +96,8 @@ extension Situations {
                 message: "undecoded key in TOML: [log_level log_file]"),
             Bad(testDescription: "T7 empty", toml: "", message: "proxy: unknown scheme: "),
             Bad(
-                testDescription: "T7 https", toml: "proxy_url = \"https://10.0.0.1:443\"\n", message: "proxy: unknown scheme: https"
-            ),
+                testDescription: "T7 another scheme", toml: "proxy_url = \"ftp://10.0.0.1:443\"\n",
+                message: "proxy: unknown scheme: ftp"),
             Bad(
                 testDescription: "T7 wrong type", toml: "listen = 1081\n",
                 message: "cannot load TOML value of type int64 into a Go string (key listen)"),

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// The signals that units and scripts send to transocks.
     @Suite struct TransocksSignals {
         private static let port = TransocksConfiguration.proxyPort
@@ -9,7 +9,7 @@ extension Situations {
         /// One process, with the number that it was started with, over every reload; open sessions stay.
         @Test func sighupTakesANewProxyForNewSessions() throws {
             try playTransocks { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (open, served) = try stage.connected()
                 try Self.expectEcho(stage, open, served)
                 let sockets = try Self.listeningInodes(stage)
@@ -46,7 +46,7 @@ extension Situations {
         ])
         func sighupWithABadFileChangesNothing(text: String) throws {
             try playTransocks { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (open, served) = try stage.connected()
                 try stage.topology.scratch.write(text, to: "transocks.toml")
                 transocks.program.signal(SIGHUP)
@@ -64,7 +64,7 @@ extension Situations {
         /// Nor does a file that is gone end it, or many signals at once.
         @Test func sighupAgainAndAgain() throws {
             try playTransocks { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 try FileManager.default.removeItem(atPath: transocks.configurationFile)
                 for _ in 0..<50 { transocks.program.signal(SIGHUP) }
                 try transocks.waitForRecords("reload refused, the old configuration stays")
@@ -84,7 +84,7 @@ extension Situations {
                 try FileManager.default.moveItem(atPath: file, toPath: file + ".1")
                 transocks.program.signal(SIGUSR1)
                 try waitUntil("a new log file") { FileManager.default.fileExists(atPath: file) }
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (client, server) = try stage.connected()
                 try stage.client.shut(client)
                 try stage.server.shut(server)
@@ -117,7 +117,7 @@ extension Situations {
         @Test func sigusr1WithoutAFile() throws {
             try playTransocks { stage, transocks in
                 transocks.program.signal(SIGUSR1)
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (client, server) = try stage.connected()
                 try Self.expectEcho(stage, client, server)
                 #expect(transocks.program.isRunning)
@@ -127,7 +127,7 @@ extension Situations {
         @Test(arguments: [(SIGTERM, "terminated"), (SIGINT, "interrupt")])
         func openSessionsFinish(signal: Int32, name: String) throws {
             try playTransocks { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (client, server) = try stage.connected()
                 transocks.program.signal(signal)
                 let said = try transocks.waitForRecords("well: got signal")[0]
@@ -146,7 +146,7 @@ extension Situations {
         /// transocks swallowed it.
         @Test func aSecondSignalEndsItAtOnce() throws {
             try playTransocks { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (client, _) = try stage.connected()
                 transocks.program.signal(SIGTERM)
                 try transocks.waitForRecords("well: got signal")
@@ -161,7 +161,7 @@ extension Situations {
         /// The sixty seconds themselves are the contract.
         @Test func afterAMinuteTheRestIsCut() throws {
             try playTransocks { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (client, server) = try stage.connected()
                 try Self.expectEcho(stage, client, server)
                 let started = now()

@@ -7,53 +7,25 @@ extension Situations {
         struct Proxy: CustomTestStringConvertible, Sendable {
             var testDescription: String
             var url: String
-            var command: @Sendable (Stage) throws -> [String]
+            var program: ProxyProgram
             var variant = Variant(mode: .redirect)
         }
 
         private static let port = TransocksConfiguration.proxyPort
 
-        @Sendable private static func tinyproxy(_ stage: Stage) throws -> [String] {
-            let configuration = try stage.topology.scratch.write(
-                "Port \(port)\nTimeout 600\nBasicAuth me secret\nLogLevel Error\n", to: "tinyproxy.conf")
-            return ["tinyproxy", "-d", "-c", configuration]
-        }
-
-        @Sendable private static func dante(_ stage: Stage) throws -> [String] {
-            let configuration = try stage.topology.scratch.write(
-                """
-                errorlog: stderr
-                internal: 198.51.100.2 port = \(port)
-                external: 198.51.100.2
-                clientmethod: none
-                socksmethod: none
-                user.privileged: root
-                user.unprivileged: root
-                client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
-                socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
-                """, to: "danted.conf")
-            return ["danted", "-f", configuration, "-p", stage.topology.scratch.file("danted.pid")]
-        }
-
-        @Sendable private static func microsocks(_ stage: Stage) throws -> [String] { ["microsocks", "-i", "::", "-p", "\(port)"] }
-
-        @Sendable private static func microsocksWithPassword(_ stage: Stage) throws -> [String] {
-            ["microsocks", "-i", "::", "-p", "\(port)", "-u", "me", "-P", "s@cret"]
-        }
-
         static let proxies = [
-            Proxy(testDescription: "microsocks", url: "socks5://198.51.100.2:\(port)", command: microsocks),
+            Proxy(testDescription: "microsocks", url: "socks5://198.51.100.2:\(port)", program: .microsocks),
             Proxy(
-                testDescription: "microsocks, IPv6", url: "socks5://[2001:db8:2::2]:\(port)", command: microsocks,
+                testDescription: "microsocks, IPv6", url: "socks5://[2001:db8:2::2]:\(port)", program: .microsocks,
                 variant: Variant(family: .v6, mode: .redirect)),
             Proxy(
                 testDescription: "microsocks with a password, of this host", url: "socks5://me:s%40cret@198.51.100.2:\(port)",
-                command: microsocksWithPassword, variant: Variant(mode: .redirect, scope: .local)),
+                program: .microsocksWithPassword, variant: Variant(mode: .redirect, scope: .local)),
             Proxy(
-                testDescription: "microsocks, IPv6 of this host", url: "socks5://198.51.100.2:\(port)", command: microsocks,
+                testDescription: "microsocks, IPv6 of this host", url: "socks5://198.51.100.2:\(port)", program: .microsocks,
                 variant: Variant(family: .v6, mode: .redirect, scope: .local)),
-            Proxy(testDescription: "dante, a user and no password", url: "socks5://me@198.51.100.2:\(port)", command: dante),
-            Proxy(testDescription: "tinyproxy", url: "http://me:secret@198.51.100.2:\(port)", command: tinyproxy),
+            Proxy(testDescription: "dante, a user and no password", url: "socks5://me@198.51.100.2:\(port)", program: .dante),
+            Proxy(testDescription: "tinyproxy", url: "http://me:secret@198.51.100.2:\(port)", program: .tinyproxy),
         ]
 
         @Test(arguments: proxies)
@@ -62,8 +34,7 @@ extension Situations {
             // Of this host itself, the default is enough: both families.
             if proxy.variant.scope == .local { configuration.listen = "localhost:1081" }
             try playTransocks(configuration, variant: proxy.variant) { stage, transocks in
-                _ = try stage.topology.server.start(try proxy.command(stage))
-                try stage.topology.server.waitUntilListening(on: Self.port)
+                try stage.startProxy(proxy.program)
                 let (client, server) = try stage.connected()
                 let peer = try stage.client.perform("local", ["socket": client])
                 try stage.client.send(client, "question")
@@ -99,7 +70,7 @@ extension Situations {
         @Test(arguments: ["plain", "logfmt"])
         func recordsAreOneLine(format: String) throws {
             try playTransocks(TransocksConfiguration(format: format)) { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (client, server) = try stage.connected()
                 try stage.client.shut(client)
                 try stage.server.shut(server)
@@ -175,7 +146,7 @@ extension Situations {
         @Test func theProxyMayHaveAName() throws {
             try play(Variant(mode: .redirect), start: false) { stage in
                 try stage.redirectToTransocks()
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let hosts = try stage.topology.scratch.write("198.51.100.2 proxy.test\n", to: "hosts", mode: 0o644)
                 let transocks = try stage.startTransocks(
                     TransocksConfiguration(proxy: "socks5://proxy.test:\(Self.port)"),

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 extension Situations {
@@ -14,7 +15,7 @@ extension Situations {
         /// Once out of descriptors, transocks never accepted again.
         @Test func itSurvivesRunningOutOfDescriptors() throws {
             try playTransocks(wrapper: ["prlimit", "--nofile=64:64"]) { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let listener = try stage.server.listen(Family.v4.server)
                 try stage.server.perform("serve", ["socket": listener.socket, "manner": "echo"])
                 let port = listener.int("port")
@@ -82,7 +83,7 @@ extension Situations {
         func itsOwnConnectionThatComesBackEndsThere(wrapper: [String]) throws {
             try play(Variant(mode: .redirect), start: false) { stage in
                 try stage.redirectToTransocks(sparesProxy: false)
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let transocks = try stage.startTransocks(wrapper: wrapper)
                 let answer = try stage.client.perform("attempt", ["host": Family.v4.server, "port": 7_777])
                 #expect(answer.strings("outcomes") == ["ECONNRESET"])
@@ -96,7 +97,7 @@ extension Situations {
         /// transocks needed no permission at all, and nor does its stand-in.
         @Test func itNeedsNoCapability() throws {
             try playTransocks(wrapper: Self.withoutCapabilities) { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (client, server) = try stage.connected()
                 try stage.client.send(client, "x")
                 #expect(try stage.server.receive(server, 1) == "x")
@@ -124,7 +125,7 @@ extension Situations {
         /// A client that resets is everyday; in transocks' log it was an error.
         @Test func aResetOfTheClientsIsNoError() throws {
             try playTransocks { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let (client, server) = try stage.connected()
                 try stage.client.send(client, "x")
                 #expect(try stage.server.receive(server, 1) == "x")
@@ -157,10 +158,51 @@ extension Situations {
             }
         }
 
+        /// transocks knew no `https`; and what it told an HTTP proxy, a password too, everybody on the way could read.
+        @Test func itSpeaksTLSWithItsProxy() throws {
+            try play(Variant(mode: .redirect), start: false) { stage in
+                let authority = try stage.certificates.authority()
+                let certificate = try stage.certificates.server(names: "IP:198.51.100.2", by: authority)
+                try stage.startProxy(.tinyproxy)
+                // Of the two ports that the administrator's rules spare.
+                try stage.startTLS(port: Self.port + 1, with: certificate)
+                try stage.redirectToTransocks()
+                let url = "https://me:secret@198.51.100.2:\(Self.port + 1)?ca=\(authority.file)"
+                let transocks = try stage.startTransocks(TransocksConfiguration(proxy: url))
+                let (client, server) = try stage.connected()
+                try stage.client.send(client, "question")
+                #expect(try stage.server.receive(server, 8) == "question")
+                let pouring = try stage.server.begin("pour", ["socket": server, "bytes": 1_000_003, "shut": true])
+                let arrived = try stage.client.drain(client)
+                #expect(try stage.server.answer(to: pouring).string("digest") == arrived.string("digest"))
+                #expect(arrived.end == "fin")
+                try stage.client.close(client)
+                let ends = try transocks.waitForRecords("proxy ends")[0]
+                #expect(ends.int("up") == 8 && ends.int("down") == 1_000_003)
+                #expect(!transocks.log.contains("secret"))
+            }
+        }
+
+        /// Nor is it believed because it answers.
+        @Test func aProxyThatIsSomebodyElseGetsNothing() throws {
+            try play(Variant(mode: .redirect), start: false) { stage in
+                let authority = try stage.certificates.authority()
+                let certificate = try stage.certificates.server(names: "IP:198.51.100.3", by: authority)
+                try stage.startTLS(port: Self.port + 1, with: certificate)
+                try stage.redirectToTransocks()
+                let url = "https://me:secret@198.51.100.2:\(Self.port + 1)?ca=\(authority.file)"
+                let transocks = try stage.startTransocks(TransocksConfiguration(proxy: url))
+                let answer = try stage.client.perform("attempt", ["host": Family.v4.server, "port": 7_777])
+                #expect(answer.strings("outcomes") == ["ECONNRESET"])
+                let failed = try transocks.waitForRecords("failed to connect to proxy server")[0]
+                #expect(failed.string("error").contains("its certificate is not accepted: IP address mismatch"))
+            }
+        }
+
         /// Six descriptors, two pipes and 128 KiB for each idle connection; here the two sockets.
         @Test func anIdleSessionHoldsTwoSockets() throws {
             try playTransocks { stage, transocks in
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let listener = try stage.server.listen(Family.v4.server)
                 try stage.server.perform("serve", ["socket": listener.socket, "manner": "echo"])
                 func open() throws -> Int {
@@ -191,7 +233,7 @@ extension Situations {
             defer { close(reader) }
             try play(Variant(mode: .redirect), start: false) { stage in
                 try stage.redirectToTransocks()
-                try stage.startMicrosocks()
+                try stage.startProxy(.microsocks)
                 let transocks = try Transocks(in: stage.topology.router, TransocksConfiguration(file: pipe).toml)
                 try stage.topology.router.waitUntilListening(on: 1081)
                 var filling = [UInt8](repeating: UInt8(ascii: "\n"), count: 4_096)

@@ -9,9 +9,9 @@ extension Situations {
         /// Sessions and a proxy end under them; what comes after goes through the other one, at once.
         @Test func aMemberKilledUnderFiveHundredSessions() throws {
             try play(Self.group(["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"])) { stage in
-                let first = try Self.microsocks(stage, 1090)
-                _ = try Self.microsocks(stage, 1091)
-                let port = try Self.echo(stage)
+                let first = try stage.microsocks(1090)
+                _ = try stage.microsocks(1091)
+                let port = try stage.echo()
                 let open = try (0..<500).map { _ in try stage.client.connect(Self.server, port).socket }
                 for socket in open { try stage.client.send(socket, "ping") }
                 for socket in open { #expect(try stage.client.receive(socket, 4) == "ping") }
@@ -24,7 +24,7 @@ extension Situations {
 
                 // None of them waits, none of them fails.
                 let began = now()
-                for _ in 0..<20 { try Self.roundTrip(stage, port) }
+                for _ in 0..<20 { try stage.roundTrip(port) }
                 #expect(now() - began < 5)
                 let records = try stage.clearway.waitForSessions(520)
                 #expect(records.prefix(500).allSatisfy { $0.string("member") == "socks5://198.51.100.2:1090" })
@@ -33,12 +33,30 @@ extension Situations {
                 #expect(try stage.clearway.log.contains("upstream member left out"))
 
                 // It comes back by itself, with the first session that tries it.
-                _ = try Self.microsocks(stage, 1090)
+                _ = try stage.microsocks(1090)
                 try waitUntil("sessions through the first member again") {
-                    try Self.roundTrip(stage, port)
+                    try stage.roundTrip(port)
                     return try stage.clearway.accessRecords().last?.string("member") == "socks5://198.51.100.2:1090"
                 }
                 #expect(try stage.clearway.log.contains("upstream member works again"))
+            }
+        }
+
+        /// Every port of ours is in use towards the first member: that is not its fault, and the second one has ports of its own.
+        @Test func noPortIsLeftTowardsOneMember() throws {
+            try play(Self.group(["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"])) { stage in
+                try stage.topology.router.require(["sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40009"])
+                for port in [1090, 1091] { _ = try stage.microsocks(port) }
+                let port = try stage.echo()
+                let open = try (0..<15).map { _ in try stage.client.connect(Self.server, port).socket }
+                for socket in open {
+                    try stage.client.send(socket, "ping")
+                    #expect(try stage.client.receive(socket, 4) == "ping")
+                }
+                for socket in open { try stage.client.close(socket) }
+                let members = try stage.clearway.waitForSessions(15).map { $0.string("member") }
+                #expect(Set(members) == ["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"])
+                #expect(try !stage.clearway.log.contains("left out"))
             }
         }
 
@@ -47,10 +65,10 @@ extension Situations {
             try play(Self.group(["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"]), timeouts: "connect = \"2s\"") {
                 stage in
                 _ = try stage.server.listen(Self.server, port: 1090)
-                _ = try Self.microsocks(stage, 1091)
-                let port = try Self.echo(stage)
-                try Self.roundTrip(stage, port)
-                try Self.roundTrip(stage, port)
+                _ = try stage.microsocks(1091)
+                let port = try stage.echo()
+                try stage.roundTrip(port)
+                try stage.roundTrip(port)
                 let records = try stage.clearway.waitForSessions(2)
                 #expect(records.allSatisfy { $0.ending == "client-fin" && $0.string("member").hasSuffix("1091") })
                 // Half of the time for the first member, and what is left for the other.
@@ -64,8 +82,8 @@ extension Situations {
             try play(Self.group(["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"]), timeouts: "connect = \"1s\"") {
                 stage in
                 let proxies = try stage.server.listen(Self.server, port: 1090)
-                _ = try Self.microsocks(stage, 1091)
-                let port = try Self.echo(stage)
+                _ = try stage.microsocks(1091)
+                let port = try stage.echo()
                 for _ in 0..<2 {
                     let client = try stage.client.connect(Self.server, port).socket
                     let proxy = try stage.server.accept(proxies).socket
@@ -84,9 +102,9 @@ extension Situations {
         @Test func aCheckAsksAllAddressesOfAName() throws {
             let members = ["socks5h://localhost:1090", "socks5://198.51.100.2:1091"]
             try play(Self.group(members, "check = \"100ms\"")) { stage in
-                try Self.wait(stage, "upstream check failed", members[0])
+                try stage.wait("upstream check failed", members[0])
                 _ = try stage.topology.router.start(["microsocks", "-i", "127.0.0.1", "-p", "1090"])
-                try Self.wait(stage, "upstream works again", members[0])
+                try stage.wait("upstream works again", members[0])
             }
         }
 
@@ -121,8 +139,8 @@ extension Situations {
             // General failure: the proxy's own trouble with this destination, perhaps not another's.
             try play(Self.group(["socks5://198.51.100.2:1090", "socks5://198.51.100.2:1091"])) { stage in
                 let proxies = try stage.server.listen(Self.server, port: 1090)
-                _ = try Self.microsocks(stage, 1091)
-                let port = try Self.echo(stage)
+                _ = try stage.microsocks(1091)
+                let port = try stage.echo()
                 for _ in 0..<2 {
                     let client = try stage.client.connect(Self.server, port).socket
                     let proxy = try stage.server.accept(proxies).socket
@@ -140,8 +158,8 @@ extension Situations {
         func sessionsAreSpread(policy: String) throws {
             let urls = (1090...1092).map { "socks5://198.51.100.2:\($0)" }
             try play(Self.group(urls, "policy = \"\(policy)\"")) { stage in
-                for port in 1090...1092 { _ = try Self.microsocks(stage, port) }
-                let port = try Self.echo(stage)
+                for port in 1090...1092 { _ = try stage.microsocks(port) }
+                let port = try stage.echo()
                 // All open at a time.
                 let clients = try (0..<6).map { _ in
                     let client = try stage.client.connect(Self.server, port).socket
@@ -164,25 +182,23 @@ extension Situations {
             let members = ["socks5://198.51.100.2:1090", "http://me:secret@198.51.100.2:1091", "socks5://198.51.100.2:1092"]
             try play(Self.group(members, "check = \"100ms\"")) { stage in
                 for member in members {
-                    try Self.wait(stage, "upstream check failed", member.replacing("me:secret@", with: ""))
+                    try stage.wait("upstream check failed", member.replacing("me:secret@", with: ""))
                 }
-                let first = try Self.microsocks(stage, 1090)
-                let tinyproxy = try stage.topology.scratch.write(
-                    "Port 1091\nBasicAuth me secret\nLogLevel Error\n", to: "tinyproxy.conf")
-                _ = try stage.topology.server.start(["tinyproxy", "-d", "-c", tinyproxy])
+                let first = try stage.microsocks(1090)
+                _ = try stage.tinyproxy(1091, "BasicAuth me secret")
                 for member in members.prefix(2) {
-                    try Self.wait(stage, "upstream works again", member.replacing("me:secret@", with: ""))
+                    try stage.wait("upstream works again", member.replacing("me:secret@", with: ""))
                 }
                 first.end()
-                try Self.wait(stage, "upstream check failed", members[0], count: 2)
-                let port = try Self.echo(stage)
-                try Self.roundTrip(stage, port)
+                try stage.wait("upstream check failed", members[0], count: 2)
+                let port = try stage.echo()
+                try stage.roundTrip(port)
                 #expect(try stage.clearway.waitForSessions(1)[0].string("member") == "http://198.51.100.2:1091")
                 // No session had to find out.
                 #expect(try !stage.clearway.log.contains("left out"))
-                _ = try Self.microsocks(stage, 1090)
-                try Self.wait(stage, "upstream works again", members[0], count: 2)
-                try Self.roundTrip(stage, port)
+                _ = try stage.microsocks(1090)
+                try stage.wait("upstream works again", members[0], count: 2)
+                try stage.roundTrip(port)
                 #expect(try stage.clearway.waitForSessions(2)[1].string("member") == "socks5://198.51.100.2:1090")
             }
         }
@@ -255,7 +271,7 @@ extension Situations {
                 action = "out"
                 """
             try play(policy) { stage in
-                _ = try Self.microsocks(stage, 1090)
+                _ = try stage.microsocks(1090)
                 let far = try stage.server.listen(Self.server, port: 1091)
                 let connected = try stage.client.connect(Self.server, 7_777)
                 let (client, local) = (connected.socket, connected.int("port"))
@@ -296,34 +312,6 @@ extension Situations {
 
         private static func one(_ url: String) -> String {
             "[[upstream]]\nname = \"out\"\nurl = \"\(url)\"\n[[rule]]\naction = \"out\""
-        }
-
-        private static func microsocks(_ stage: Stage, _ port: Int) throws -> Program {
-            let program = try stage.topology.server.start(["microsocks", "-i", "::", "-p", "\(port)"])
-            try stage.topology.server.waitUntilListening(on: port)
-            return program
-        }
-
-        private static func echo(_ stage: Stage) throws -> Int {
-            let listener = try stage.server.listen(server)
-            try stage.server.perform("serve", ["socket": listener.socket, "manner": "echo"])
-            return listener.int("port")
-        }
-
-        private static func roundTrip(_ stage: Stage, _ port: Int) throws {
-            let client = try stage.client.connect(server, port).socket
-            try stage.client.send(client, "ping")
-            #expect(try stage.client.receive(client, 4) == "ping")
-            try stage.client.shut(client)
-            #expect(try stage.client.drain(client).end == "fin")
-            try stage.client.close(client)
-        }
-
-        /// Waits for one more record of that message about that member.
-        private static func wait(_ stage: Stage, _ message: String, _ member: String, count: Int = 1) throws {
-            try waitUntil("\(count) × \(message), \(member)") {
-                try stage.clearway.log.split(separator: "\n").count { $0.contains(message) && $0.contains(member) } >= count
-            }
         }
 
         private func play(_ policy: String, timeouts: String = "", _ situation: (Stage) throws -> Void) throws {

@@ -6,6 +6,7 @@ struct AccessRecord {
 
     func string(_ name: String) -> String { fields[name] as? String ?? "(no \(name))" }
     func int(_ name: String) -> Int { (fields[name] as? NSNumber)?.intValue ?? -1 }
+    func double(_ name: String) -> Double { (fields[name] as? NSNumber)?.doubleValue ?? -1 }
     var ending: String { string("ending") }
 }
 
@@ -60,14 +61,17 @@ final class Clearway {
     }
 
     /// The records of finished sessions so far (`log.format = "json"`).
-    func accessRecords() throws -> [AccessRecord] {
+    func accessRecords() throws -> [AccessRecord] { try records("session") }
+
+    /// All records with that message so far.
+    func records(_ message: String) throws -> [AccessRecord] {
         // The last line may be half written.
         try log.split(separator: "\n", omittingEmptySubsequences: false).dropLast().compactMap { line in
             guard line.first == "{" else { return nil }
             guard let fields = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else {
                 throw SituationError("not a JSON object: \(line)")
             }
-            return fields["message"] as? String == "session" ? AccessRecord(fields: fields) : nil
+            return fields["message"] as? String == message ? AccessRecord(fields: fields) : nil
         }
     }
 
@@ -77,6 +81,19 @@ final class Clearway {
         do {
             return try waitFor("\(count) finished sessions") {
                 let records = try accessRecords()
+                return records.count >= count ? records : nil
+            }
+        } catch {
+            throw SituationError("\(error); the log:\n\(log)")
+        }
+    }
+
+    /// The same of finished requests of HTTP.
+    @discardableResult
+    func waitForRequests(_ count: Int) throws -> [AccessRecord] {
+        do {
+            return try waitFor("\(count) finished requests") {
+                let records = try records("request")
                 return records.count >= count ? records : nil
             }
         } catch {

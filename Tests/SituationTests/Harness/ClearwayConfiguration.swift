@@ -31,6 +31,7 @@ struct ClearwayConfiguration {
     var top = ""
     var logFormat: String
     var logFile: String
+    var logLevel = "info"
     /// Keys of `[timeouts]`, one a line.
     var timeouts: String
     /// Keys of `[firewall]`, one a line.
@@ -53,6 +54,7 @@ struct ClearwayConfiguration {
         workers = \(workers)
         \(top)
         [log]
+        level = "\(logLevel)"
         format = "\(logFormat)"
         file = "\(logFile)"
         [timeouts]

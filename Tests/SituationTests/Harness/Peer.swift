@@ -19,6 +19,12 @@ struct Answer {
     var outcome: String { string("outcome") }
 }
 
+/// A script's path in Peers.
+func peerScript(_ name: String) -> String {
+    URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Peers/\(name)")
+        .path
+}
+
 /// Peers/peer.py in a namespace: sockets that do exactly what the situation tells them.
 final class Peer {
     private let program: Program
@@ -29,8 +35,6 @@ final class Peer {
     private var lastCommand = 0
 
     init(in namespace: Namespace) throws {
-        let script = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .appendingPathComponent("Peers/peer.py").path
         let toPeer = Pipe()
         let fromPeer = Pipe()
         for handle in [toPeer.fileHandleForWriting, fromPeer.fileHandleForReading] {
@@ -38,7 +42,7 @@ final class Peer {
             _ = fcntl(handle.fileDescriptor, F_SETFD, FD_CLOEXEC)
         }
         program = try namespace.start(
-            ["/usr/bin/python3", "-u", script], input: toPeer.fileHandleForReading.fileDescriptor,
+            ["/usr/bin/python3", "-u", peerScript("peer.py")], input: toPeer.fileHandleForReading.fileDescriptor,
             output: fromPeer.fileHandleForWriting.fileDescriptor)
         commands = toPeer.fileHandleForWriting
         answers = fromPeer.fileHandleForReading
@@ -115,6 +119,11 @@ extension Peer {
 
     func receive(_ socket: Int, _ bytes: Int) throws -> String {
         try perform("receive", ["socket": socket, "bytes": bytes]).string("text")
+    }
+
+    /// Up to that text, and no further.
+    func receiveUntil(_ socket: Int, _ text: String) throws -> String {
+        try perform("receive_until", ["socket": socket, "text": text]).string("text")
     }
 
     /// Ends this side's direction: a FIN.

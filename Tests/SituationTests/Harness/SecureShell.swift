@@ -7,7 +7,7 @@ struct SecureShell {
     private let user: String
 
     /// In a user namespace that knows root alone sshd cannot become anybody. There it runs as an ordinary user, in a namespace further in.
-    private static let onlyRootExists =
+    static let onlyRootExists =
         (try? String(contentsOfFile: "/proc/self/uid_map", encoding: .utf8))?.split(whereSeparator: \.isWhitespace).last == "1"
 
     init(on namespace: Namespace) throws {
@@ -41,15 +41,21 @@ struct SecureShell {
     }
 
     /// Logs in and runs `cat` there: what is said comes back.
-    func open(from namespace: Namespace, to address: String) throws -> Session {
+    ///
+    /// - Parameters:
+    ///   - options: further arguments of `ssh`.
+    ///   - wrapper: a program with its arguments that starts it.
+    func open(
+        from namespace: Namespace, to address: String, options: [String] = [], wrapper: [String] = []
+    ) throws -> Session {
         let input = Pipe()
         _ = fcntl(input.fileHandleForWriting.fileDescriptor, F_SETFD, FD_CLOEXEC)
         let program = try namespace.start(
-            [
+            wrapper + [
                 "ssh", "-T", "-p", "\(Self.port)", "-i", scratch.file("ssh-user"), "-o", "IdentitiesOnly=yes", "-o",
                 "BatchMode=yes", "-o",
-                "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-F", "none", "\(user)@\(address)", "cat",
-            ], input: input.fileHandleForReading.fileDescriptor)
+                "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-F", "none",
+            ] + options + ["\(user)@\(address)", "cat"], input: input.fileHandleForReading.fileDescriptor)
         return Session(program: program, input: input)
     }
 

@@ -5,6 +5,10 @@ import Testing
 @Suite(.serialized)
 struct Situations {}
 
+/// Those that mostly wait: for timeouts, drains and checks. One at a time as well, beside the others, whom they do not disturb.
+@Suite(.serialized)
+struct PatientSituations {}
+
 /// What a situation plays on: the hosts, a peer at each end, and Clearway between them unless the variant is direct.
 final class Stage {
     let topology: Topology
