@@ -21,7 +21,7 @@ help:
 	@echo "make test       everything that must hold: format, target order, tests, examples"
 	@echo "make build      a debug build;  make release: an optimised one"
 	@echo "make examples   run the examples and compare what they print"
-	@echo "make bench      measure against kernel routing, kernel NAT, HAProxy and redsocks (root, about 30 minutes)"
+	@echo "make bench      measure against kernel routing, kernel NAT, HAProxy, redsocks, nginx, Squid and more (root, about an hour)"
 	@echo "make soak       a thousand starts and kills in a row"
 	@echo "make fuzz       feed the parsers with bytes, guided by coverage; a minute each, SECONDS_EACH"
 	@echo "make format     rewrite the sources in the project's format"
@@ -37,9 +37,11 @@ deps-bench:
 	Scripts/deps run build bench
 
 build:
+	@Scripts/deps run build
 	$(SWIFT) build --explicit-target-dependency-import-check error
 
 release:
+	@Scripts/deps run build
 	$(SWIFT) build -c release --static-swift-stdlib
 
 demo:
@@ -62,7 +64,11 @@ examples:
 
 bench: deps-bench release
 	Benchmarks/bench.py
-	Benchmarks/bench.py --contenders by-hand,redsocks,redsocks-splice,clearway-socks --only bulk-8,rr-64,crc-1,crc-64,idle
+	Benchmarks/bench.py --contenders by-hand,redsocks,redsocks-splice,go-relay,go-relay-1,clearway-socks,clearway-socks-pipelined --only bulk-8,rr-64,crc-1,crc-64,idle
+	Benchmarks/bench.py --contenders by-hand,dante,dante-2,microsocks,clearway-served --only bulk-8,rr-64,crc-64
+	Benchmarks/slow-handshakes.py
+	Benchmarks/udp.py
+	Benchmarks/http.py
 	.build/release/decide
 
 fuzz:
@@ -84,6 +90,7 @@ install:
 	install -D -m 644 Packaging/clearway.toml $(docdir)/clearway.toml
 	install -D -m 644 docs/gateways.md $(docdir)/gateways.md
 	install -D -m 644 docs/transocks.md $(docdir)/transocks.md
+	install -D -m 644 docs/usocksd.md $(docdir)/usocksd.md
 	mkdir -p $(confdir) $(bashdir) $(zshdir) $(fishdir) $(unitdir)
 	$(BINARY) --generate-completion-script bash >$(bashdir)/clearway
 	$(BINARY) --generate-completion-script zsh >$(zshdir)/_clearway

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Clearway beside kernel routing, kernel NAT and HAProxy, on the same work, in one run, interleaved.
+"""Clearway beside kernel routing, kernel NAT, HAProxy and SOCKS servers, on the same work, in one run, interleaved.
 
 Every contender has its own client, router and server in network namespaces of this run, so that nothing one leaves behind
 (TIME_WAIT, connection tracking, rules) touches another; only one of them carries load, or runs a proxy, at any time.
@@ -8,6 +8,7 @@ See README.md beside this file.
 
 import argparse
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -28,6 +29,7 @@ PEERS = HERE / "peers"
 CLIENT, ROUTER_LAN = "10.77.1.2", "10.77.1.1"
 SERVER, ROUTER_WAN = "10.77.2.2", "10.77.2.1"
 SERVER_PORT = 7000
+SOCKS_PORT = 7005
 PROXY_PORT = 1081
 IDLE_SESSIONS = 5000
 REUSED_PORTS = "20000-20255"
@@ -161,8 +163,9 @@ class Contender:
 
     is_proxy = False
     seen_by_server = CLIENT
-    # Of its clients that can be told to speak SOCKS5 themselves.
+    # Of its clients that can be told to speak SOCKS5 themselves: in short sessions, and in all.
     options = []
+    via = []
 
     def __init__(self, name, bench):
         self.name, self.bench = name, bench
@@ -186,7 +189,7 @@ class Contender:
     def verify(self):
         """A contender that is by-passed would win everything: the server must see whom it is meant to see."""
         self.start()
-        seen = self.network.load("peer", seconds=5)["seen"]
+        seen = self.network.load("peer", *self.via, seconds=5)["seen"]
         self.stop()
         if seen != self.seen_by_server:
             raise BenchError(f"{self.name}: the server sees {seen}, not {self.seen_by_server}: traffic goes another way")
@@ -203,16 +206,18 @@ class NAT(Contender):
 class Proxy(Contender):
     is_proxy = True
     seen_by_server = ROUTER_WAN
+    # False: it writes a line for each session there.
+    keeps_errors = True
 
     def launch(self, arguments, ready):
         self.errors = self.directory / "stderr"
-        with open(self.errors, "wb") as stderr:
+        with open(self.errors if self.keeps_errors else os.devnull, "wb") as stderr:
             self.process = self.network.spawn(
                 self.network.router, arguments, cpu=self.bench.pin[2], stdout=stderr, stderr=stderr)
         try:
             wait_until(ready, f"start of {self.name}", self.process)
         except BenchError as error:
-            tail = self.errors.read_text(errors="replace")[-2000:].strip()
+            tail = self.errors.read_text(errors="replace")[-2000:].strip() if self.keeps_errors else ""
             raise BenchError(f"{error}\n{tail}") from None
 
     def listens(self):
@@ -228,9 +233,23 @@ class Proxy(Contender):
 
     # What the kernel says about the process
 
+    def family(self):
+        """The process and those that it has started, each with its fields of /proc/PID/stat from the third."""
+        processes = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    processes[int(entry.name)] = (entry / "stat").read_text().rpartition(")")[2].split()
+                except OSError:
+                    pass
+        family = [self.process.pid]
+        for parent in family:
+            family += [pid for pid, fields in processes.items() if int(fields[1]) == parent]
+        return {pid: processes[pid] for pid in family if pid in processes}
+
     def cpu_seconds(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Of all of them, and of those that have ended: utime, stime, cutime, cstime."""
+        return sum(int(field) for fields in self.family().values() for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
     def memory(self):
         """Resident and anonymous bytes, descriptors and how many of them are pipes."""
@@ -243,7 +262,9 @@ class Proxy(Contender):
                     sizes[match[1]] = int(match[2]) * 1024
         links = []
         for entry in os.scandir(process / "fd"):
-            links.append(os.readlink(entry.path))
+            # A session may end in between.
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(entry.path))
         return {"resident": sizes["VmRSS"], "anonymous": sizes["Anonymous"], "descriptors": len(links),
                 "pipes": sum(link.startswith("pipe:") for link in links)}
 
@@ -260,13 +281,14 @@ class HAProxy(Proxy):
 
 class Clearway(Proxy):
     access_log = True
+    base = "clearway.toml"
     # What follows in its configuration.
     more = ""
 
     def start(self):
         log, configuration = self.directory / "clearway.log", self.directory / "clearway.toml"
         log.unlink(missing_ok=True)
-        text = (PEERS / "clearway.toml").read_text()
+        text = (PEERS / self.base).read_text()
         configuration.write_text(text.replace("@DIRECTORY@", str(self.directory))
                                  .replace("@ACCESS@", "true" if self.access_log else "false") + self.more)
 
@@ -299,6 +321,24 @@ class Redsocks(Proxy):
         self.launch(["redsocks", "-c", PEERS / f"{self.name}.conf"], self.listens)
 
 
+class GoRelay(Proxy):
+    """What transocks is made of, without its extras; the same rules as for redsocks."""
+
+    environment = []
+
+    def set_up(self):
+        super().set_up()
+        command("ip", "netns", "exec", self.network.router, "nft", "-f", str(PEERS / "redsocks.nft"))
+
+    def start(self):
+        self.launch(["env", *self.environment, self.bench.go_relay, "-proxy", f"{SERVER}:{SOCKS_PORT}",
+                     "-log", self.directory / "log"], self.listens)
+
+
+class GoRelayOneThread(GoRelay):
+    environment = ["GOMAXPROCS=1"]
+
+
 class ClearwaySOCKS(Clearway):
     more = """
 [[upstream]]
@@ -310,9 +350,60 @@ action = "socks"
 """
 
 
+class ClearwaySOCKSPipelined(ClearwaySOCKS):
+    more = ClearwaySOCKS.more.replace("7005\"", "7005\"\npipeline = true")
+
+
+# Asked by clients that speak SOCKS5 themselves
+
+
+ASKED = ["--via", f"{ROUTER_LAN}:{PROXY_PORT}"]
+
+
+class ClearwayServed(Clearway):
+    via = ASKED
+    base = "clearway-served.toml"
+
+
+class Dante(Proxy):
+    """As it starts by itself, and with a main server for each of two CPUs."""
+
+    via = ASKED
+    servers = "1"
+
+    def start(self):
+        memory = Path("/dev/shm") / self.directory.parent.name
+        memory.mkdir(exist_ok=True)
+        self.launch(["env", f"TMPDIR={memory}", "danted", "-N", self.servers, "-f", PEERS / "dante.conf",
+                     "-p", self.directory / "pid"], self.listens)
+
+    def stop(self):
+        children = [pid for pid in self.family() if pid != self.process.pid] if self.process else []
+        super().stop()
+        # They find out by themselves that they are alone, and must not do so while the next one is measured.
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "the end of Dante's children")
+        shutil.rmtree(Path("/dev/shm") / self.directory.parent.name, ignore_errors=True)
+
+
+class DanteTwice(Dante):
+    servers = "2"
+
+
+class Microsocks(Proxy):
+    via = ASKED
+    keeps_errors = False
+
+    def start(self):
+        lines = (PEERS / "microsocks").read_text().splitlines()
+        self.launch(next(line for line in lines if not line.startswith("#")).split(), self.listens)
+
+
 CONTENDERS = {"routing": Contender, "nat": NAT, "haproxy-auto": HAProxy, "haproxy-forced": HAProxy,
               "clearway": Clearway, "clearway-quiet": ClearwayQuiet,
-              "by-hand": ByHand, "redsocks": Redsocks, "redsocks-splice": Redsocks, "clearway-socks": ClearwaySOCKS}
+              "by-hand": ByHand, "redsocks": Redsocks, "redsocks-splice": Redsocks,
+              "go-relay": GoRelay, "go-relay-1": GoRelayOneThread, "clearway-socks": ClearwaySOCKS,
+              "clearway-socks-pipelined": ClearwaySOCKSPipelined,
+              "clearway-served": ClearwayServed, "dante": Dante, "dante-2": DanteTwice, "microsocks": Microsocks}
 
 
 # ---- The measures: each returns its figures for one contender and one round
@@ -321,7 +412,7 @@ CONTENDERS = {"routing": Contender, "nat": NAT, "haproxy-auto": HAProxy, "haprox
 def bulk(streams, *more):
     def measure(contender, seconds):
         before = contender.cpu_seconds() if contender.is_proxy else None
-        figures = contender.network.load("bulk", "--streams", str(streams), "--seconds", str(seconds), *more, seconds=seconds)
+        figures = contender.network.load("bulk", "--streams", str(streams), "--seconds", str(seconds), *more, *contender.via, seconds=seconds)
         if contender.is_proxy:
             used = contender.cpu_seconds() - before
             figures["cpu_per_gb"] = used / (figures["total_bytes"] / 1e9)
@@ -331,12 +422,13 @@ def bulk(streams, *more):
 
 def request_response(connections):
     return lambda contender, seconds: contender.network.load(
-        "rr", "--connections", str(connections), "--seconds", str(seconds), seconds=seconds)
+        "rr", "--connections", str(connections), "--seconds", str(seconds), *contender.via, seconds=seconds)
 
 
 def connect_request_close(concurrency, *more):
     return lambda contender, seconds: contender.network.load(
-        "crc", "--concurrency", str(concurrency), "--seconds", str(seconds), *more, *contender.options, seconds=seconds)
+        "crc", "--concurrency", str(concurrency), "--seconds", str(seconds), *more, *contender.options, *contender.via,
+        seconds=seconds)
 
 
 def idle(contender, _):
@@ -347,7 +439,7 @@ def idle(contender, _):
     client = network.spawn(
         network.client,
         [contender.bench.loadgen, "idle", "--to", f"{SERVER}:{SERVER_PORT}",
-         "--connections", str(IDLE_SESSIONS), "--hold", "60"],
+         "--connections", str(IDLE_SESSIONS), "--hold", "60", *contender.via],
         cpu=contender.bench.pin[0], stdout=subprocess.PIPE, text=True)
     try:
         line = client.stdout.readline()
@@ -442,6 +534,7 @@ BARS = [
     ("bulk-8", "cpu_per_gb", "≤ 0.30", None, 0.30, -1),
     ("bulk-8", "gbit", "≥ 1.1 × redsocks", "redsocks", 1.1, 1),
     ("crc-64", "per_second", "≥ 1.3 × redsocks", "redsocks", 1.3, 1),
+    ("crc-64", "per_second", "≥ 1.5 × Go", "go-relay", 1.5, 1),
     ("idle", "start_resident", "≤ 12 MB", None, 12e6, -1),
     ("idle", "anonymous_per_session", "≤ 2 KiB", None, 2048, -1),
     # A hundredth for what belongs to no session, such as a reserve or a pool that filled meanwhile.
@@ -451,7 +544,8 @@ BARS = [
 
 
 # Whom the table holds Clearway against, where they take part
-PEER_NAMES = [("routing", "routing"), ("haproxy", "HAProxy"), ("by-hand", "by hand"), ("redsocks", "redsocks")]
+PEER_NAMES = [("routing", "routing"), ("haproxy", "HAProxy"), ("by-hand", "by hand"), ("redsocks", "redsocks"),
+              ("go-relay", "Go"), ("dante", "Dante"), ("microsocks", "microsocks")]
 
 
 def judge(results, subject):
@@ -506,6 +600,7 @@ class Bench:
         self.contenders = []
         self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
         self.loadgen = Path(self.directory) / "loadgen"
+        self.go_relay = Path(self.directory) / "relay"
         atexit.register(self.clean_up)
 
     def clean_up(self):
@@ -520,6 +615,8 @@ class Bench:
     def run(self):
         arguments = self.arguments
         command("cc", "-O2", "-o", str(self.loadgen), str(HERE / "loadgen.c"))
+        if any(name.startswith("go-relay") for name in arguments.contenders):
+            command("go", "build", "-o", str(self.go_relay), str(PEERS / "go-relay.go"))
         for name in arguments.contenders:
             contender = CONTENDERS[name](name, self)
             self.contenders.append(contender)
@@ -538,7 +635,7 @@ class Bench:
                 turn = number % len(self.contenders)
                 for contender in self.contenders[turn:] + self.contenders[:turn]:
                     self.one(results, measure, number, contender)
-        subject = next((c for c in ("clearway", "clearway-quiet", "clearway-socks") if c in arguments.contenders), None)
+        subject = next((c for c in ("clearway", "clearway-quiet", "clearway-socks", "clearway-served") if c in arguments.contenders), None)
         verdicts = judge(results, subject) if subject else []
         print()
         table(results, verdicts, subject)
@@ -624,7 +721,7 @@ def parse_arguments():
             raise argparse.ArgumentTypeError("three of this machine's CPUs expected: CLIENT,SERVER,PROXY")
         return numbers
 
-    parser = argparse.ArgumentParser(description="Compares Clearway with kernel routing, kernel NAT and HAProxy.")
+    parser = argparse.ArgumentParser(description="Compares Clearway with kernel routing, kernel NAT, HAProxy, redsocks and SOCKS servers.")
     parser.add_argument("--clearway", default=HERE.parent / ".build/release/clearway", help="the program (default: .build/release/clearway)")
     parser.add_argument("--contenders", type=names_from(CONTENDERS), metavar="NAME,…",
                         help="default: routing,nat,haproxy-auto,haproxy-forced,clearway")
@@ -653,18 +750,16 @@ def parse_arguments():
     return arguments
 
 
-def main():
-    arguments = parse_arguments()
+def run_as_root(name, needed, run):
+    """Runs a benchmark where it can be run, with what it leaves swept up however it ends.
+
+    name: of the program, for messages. needed: programs in PATH. run: returns the exit status."""
     if os.geteuid() != 0:
-        print("bench: needs root, to make network namespaces", file=sys.stderr)
+        print(f"{name}: needs root, to make network namespaces", file=sys.stderr)
         return 77
-    needed = ["cc", "ip", "nft", "sysctl"]
-    needed += ["haproxy"] * any(name.startswith("haproxy") for name in arguments.contenders)
-    needed += ["redsocks"] * any(name.startswith("redsocks") for name in arguments.contenders)
-    needed += ["taskset"] * (arguments.pin[0] is not None)
     missing = [program for program in needed if not shutil.which(program)]
     if missing:
-        print(f"bench: not installed: {', '.join(missing)}", file=sys.stderr)
+        print(f"{name}: not installed: {', '.join(missing)}", file=sys.stderr)
         return 69
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -672,10 +767,22 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     sweep()
     try:
-        return Bench(arguments).run()
+        return run()
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 71
+
+
+def main():
+    arguments = parse_arguments()
+    needed = ["cc", "ip", "nft", "sysctl"]
+    needed += ["haproxy"] * any(name.startswith("haproxy") for name in arguments.contenders)
+    needed += ["redsocks"] * any(name.startswith("redsocks") for name in arguments.contenders)
+    needed += ["danted"] * any(name.startswith("dante") for name in arguments.contenders)
+    needed += ["microsocks"] * ("microsocks" in arguments.contenders)
+    needed += ["go"] * any(name.startswith("go-relay") for name in arguments.contenders)
+    needed += ["taskset"] * (arguments.pin[0] is not None)
+    return run_as_root("bench", needed, lambda: Bench(arguments).run())
 
 
 if __name__ == "__main__":

@@ -1,41 +1,36 @@
-// The load of the benchmarks: one server with six behaviours, and five kinds of client, each one epoll thread.
+// The load of the benchmarks: one server with six behaviours, and six kinds of client, each one epoll thread.
 //
 //   loadgen server --listen ADDR:PORT              PORT source · +1 sink · +2 echo · +3 answer-and-close · +4 peer's address
 //                                                  +5 SOCKS5, behind which it is itself again
-//   loadgen bulk   --to ADDR:PORT --streams N --seconds S [--upload]
-//   loadgen rr     --to ADDR:PORT --connections N --seconds S
-//   loadgen crc    --to ADDR:PORT --concurrency N --seconds S [--source ADDR] [--ports A-B] [--socks]
-//   loadgen idle   --to ADDR:PORT --connections N --hold S
-//   loadgen peer   --to ADDR:PORT
+//   loadgen bulk   --to ADDR:PORT --streams N --seconds S [--upload] [--via ADDR:PORT]
+//   loadgen rr     --to ADDR:PORT --connections N --seconds S [--via ADDR:PORT]
+//   loadgen crc    --to ADDR:PORT --concurrency N --seconds S [--source ADDR] [--ports A-B] [--socks] [--via ADDR:PORT]
+//   loadgen idle   --to ADDR:PORT --connections N --hold S [--via ADDR:PORT]
+//   loadgen slow   --via ADDR:PORT --connections N --hold S [--source ADDR] [--sources N]
+//   loadgen peer   --to ADDR:PORT [--via ADDR:PORT]
 //
-// ADDR:PORT of a client is the server's first port; each client adds the offset of the behaviour it needs. With --socks it asks the
-// server's SOCKS5 port for it.
+// ADDR:PORT of a client is the server's first port; each client adds the offset of the behaviour it needs. With --via it asks the
+// SOCKS5 proxy there for it, with --socks the server's own SOCKS5 port.
 // Every client prints one line of JSON and ends by itself; `idle` prints its line once all connections are open, then holds them.
+// `slow` does so too, sends a byte a second on each, half of them SOCKS5 and half HTTP that never become whole, and prints a second
+// line when all have been ended or the time is over. They come from N addresses in turn, the first of which is --source.
 // IPv4 only. Linux only. Build: cc -O2 -o loadgen loadgen.c
 
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SOURCE, SINK, ECHO, ANSWER_AND_CLOSE, PEER, SOCKS, BEHAVIOURS };
+#define PROGRAM "loadgen"
+#include "load.h"
 enum { GREETING = 3, METHOD = 2, REQUEST = 10 };
 enum { MESSAGE = 64, BLOCK = 256 * 1024, EVENTS = 256, MAX_CONNECTIONS = 16384, OPENING_AT_ONCE = 128, BACKLOG = 4096 };
 
-static const uint64_t SECOND = 1000000000ull;
 // A connection without progress for this long is an error, and is given up.
 static const uint64_t PATIENCE = 5000000000ull;
 // The first retransmission of a SYN comes after one second: a cycle this long has lost one.
@@ -44,22 +39,6 @@ static const uint64_t STALLED = 900000000ull;
 static char block[BLOCK];
 
 // ---- Small things
-
-static void die(const char *what) {
-    fprintf(stderr, "loadgen: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static void usage(const char *why) {
-    fprintf(stderr, "loadgen: %s (see the head of loadgen.c)\n", why);
-    exit(64);
-}
-
-static uint64_t now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
 
 static void raise_descriptor_limit(void) {
     struct rlimit limit;
@@ -118,36 +97,15 @@ static double percentile(const struct histogram *h, double part) {
 // ---- Arguments
 
 struct options {
-    struct sockaddr_in address, source;
+    struct sockaddr_in address, source, via;
     int count;
     double seconds, warmup;
     bool upload, socks;
-    int first_port, last_port;
+    int first_port, last_port, sources;
 };
 
-static struct sockaddr_in parse_address(const char *text, bool with_port) {
-    struct sockaddr_in result = {.sin_family = AF_INET};
-    char host[64] = "";
-    int port = 0;
-    if (with_port) {
-        if (sscanf(text, "%63[0-9.]:%d", host, &port) != 2 || port < 1 || port > 65535 - BEHAVIOURS) usage("ADDR:PORT expected");
-    } else {
-        snprintf(host, sizeof host, "%s", text);
-    }
-    if (inet_pton(AF_INET, host, &result.sin_addr) != 1) usage("bad IPv4 address");
-    result.sin_port = htons((uint16_t)port);
-    return result;
-}
-
-static double number(const char *text, double least, double most) {
-    char *end;
-    double value = strtod(text, &end);
-    if (*end || end == text || !(value >= least && value <= most)) usage("number out of range");
-    return value;
-}
-
 static struct options parse_options(int argc, char **argv) {
-    struct options o = {.count = 1, .seconds = 3, .warmup = 0.3};
+    struct options o = {.count = 1, .sources = 1, .seconds = 3, .warmup = 0.3};
     bool addressed = false;
     for (int i = 2; i < argc; i++) {
         const char *name = argv[i];
@@ -163,6 +121,10 @@ static struct options parse_options(int argc, char **argv) {
         if (!strcmp(name, "--listen") || !strcmp(name, "--to")) {
             o.address = parse_address(argv[i], true);
             addressed = true;
+        } else if (!strcmp(name, "--via")) {
+            o.via = parse_address(argv[i], true);
+        } else if (!strcmp(name, "--sources")) {
+            o.sources = (int)number(argv[i], 1, 250);
         } else if (!strcmp(name, "--source")) {
             o.source = parse_address(argv[i], false);
         } else if (!strcmp(name, "--streams") || !strcmp(name, "--connections") || !strcmp(name, "--concurrency")) {
@@ -179,7 +141,9 @@ static struct options parse_options(int argc, char **argv) {
             usage("unknown option");
         }
     }
-    if (!addressed) usage("--listen or --to is missing");
+    if (!addressed && strcmp(argv[1], "slow")) usage("--listen or --to is missing");
+    if (!strcmp(argv[1], "slow") && !o.via.sin_family) usage("--via is missing");
+    if (o.socks && o.via.sin_family) usage("--socks and --via exclude each other");
     return o;
 }
 
@@ -188,6 +152,13 @@ static struct sockaddr_in behaviour_address(const struct options *o, int behavio
     result.sin_port = htons((uint16_t)(ntohs(result.sin_port) + behaviour));
     return result;
 }
+
+// Where to connect to: to the proxy that is to be asked for `target`, or there.
+static struct sockaddr_in first_hop(const struct options *o, const struct sockaddr_in *target) {
+    return o->via.sin_family ? o->via : o->socks ? behaviour_address(o, SOCKS) : *target;
+}
+
+static bool is_asked_for(const struct options *o) { return o->socks || o->via.sin_family; }
 
 // ---- Server
 
@@ -355,15 +326,42 @@ static void give_up(struct connection *c) {
     c->state = CLOSED;
 }
 
-// Opens `count` connections, with a bounded number under way so that no accept queue overflows; with `exchange`, one
+static bool say(struct connection *c) {
+    c->state = WAITING;
+    return send(c->fd, block, MESSAGE, MSG_NOSIGNAL) == MESSAGE;
+}
+
+static bool greet(struct connection *c) {
+    static const char greeting[GREETING] = {5, 1, 0};
+    c->state = GREETED;
+    return send(c->fd, greeting, GREETING, MSG_NOSIGNAL) == GREETING;
+}
+
+// 1: the proxy has said yes; 0: its answer is not here; -1: something is wrong.
+static int negotiate_as_client(struct connection *c, const struct sockaddr_in *target) {
+    char answer[REQUEST], request[REQUEST] = {5, 1, 0, 1};
+    for (;;) {
+        ssize_t expected = c->state == GREETED ? METHOD : REQUEST, got = recv(c->fd, answer, (size_t)expected, 0);
+        if (got < 0 && errno == EAGAIN) return 0;
+        if (got != expected || answer[1] != 0) return -1;
+        if (c->state == ASKED) return 1;
+        memcpy(request + 4, &target->sin_addr, 4);
+        memcpy(request + 8, &target->sin_port, 2);
+        if (send(c->fd, request, REQUEST, MSG_NOSIGNAL) != REQUEST) return -1;
+        c->state = ASKED;
+    }
+}
+
+// Opens `count` connections to `target`, with a bounded number under way so that no accept queue overflows; with `exchange`, one
 // request and its answer on each. Returns how many are open; those that failed count as errors.
-static int open_all(int ep, const struct sockaddr_in *to, int count, bool exchange) {
+static int open_all(int ep, const struct options *o, const struct sockaddr_in *target, int count, bool exchange) {
+    struct sockaddr_in to = first_hop(o, target);
     int begun = 0, under_way = 0, open = 0;
     uint64_t progress = now();
     while ((begun < count || under_way > 0) && now() - progress < PATIENCE) {
         while (begun < count && under_way < OPENING_AT_ONCE) {
             struct connection *c = &connections[begun++];
-            int fd = begin_connecting(to, NULL, 0);
+            int fd = begin_connecting(&to, NULL, 0);
             if (fd < 0) {
                 errors++;
                 continue;
@@ -377,8 +375,25 @@ static int open_all(int ep, const struct sockaddr_in *to, int count, bool exchan
         int n = epoll_wait(ep, events, EVENTS, 100);
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
+            bool is_open = false;
             if (c->state == CONNECTING && connected(c->fd)) {
                 progress = now();
+                if (is_asked_for(o)) {
+                    if (greet(c)) {
+                        watch(ep, EPOLL_CTL_MOD, c->fd, EPOLLIN, c);
+                        continue;
+                    }
+                    give_up(c);
+                } else {
+                    is_open = true;
+                }
+            } else if (c->state == GREETED || c->state == ASKED) {
+                int step = negotiate_as_client(c, target);
+                if (step == 0) continue;
+                if (step < 0) give_up(c);
+                is_open = step > 0;
+            }
+            if (is_open) {
                 if (exchange && send(c->fd, block, MESSAGE, MSG_NOSIGNAL) == MESSAGE) {
                     c->state = WAITING;
                     watch(ep, EPOLL_CTL_MOD, c->fd, EPOLLIN, c);
@@ -391,7 +406,7 @@ static int open_all(int ep, const struct sockaddr_in *to, int count, bool exchan
                 if (got > 0 && (c->got += (unsigned)got) < MESSAGE) continue;
                 if (got > 0) c->state = OPEN;
                 else give_up(c);
-            } else {
+            } else if (c->state != CLOSED) {
                 give_up(c);
             }
             under_way--;
@@ -402,14 +417,14 @@ static int open_all(int ep, const struct sockaddr_in *to, int count, bool exchan
         }
     }
     for (int i = 0; i < begun; i++)
-        if (connections[i].state == CONNECTING || connections[i].state == WAITING) give_up(&connections[i]);
+        if (connections[i].state != CLOSED && connections[i].state != OPEN) give_up(&connections[i]);
     return open;
 }
 
 static int run_bulk(const struct options *o) {
     int ep = epoll_create1(EPOLL_CLOEXEC);
-    struct sockaddr_in to = behaviour_address(o, o->upload ? SINK : SOURCE);
-    int open = open_all(ep, &to, o->count, false), alive = open;
+    struct sockaddr_in target = behaviour_address(o, o->upload ? SINK : SOURCE);
+    int open = open_all(ep, o, &target, o->count, false), alive = open;
     for (int i = 0; i < o->count; i++)
         if (connections[i].state == OPEN) watch(ep, EPOLL_CTL_MOD, connections[i].fd, o->upload ? EPOLLOUT : EPOLLIN, &connections[i]);
 
@@ -459,8 +474,8 @@ static bool ask(struct connection *c) {
 static int run_request_response(const struct options *o) {
     static struct histogram latencies;
     int ep = epoll_create1(EPOLL_CLOEXEC);
-    struct sockaddr_in to = behaviour_address(o, ECHO);
-    int open = open_all(ep, &to, o->count, false), alive = open;
+    struct sockaddr_in target = behaviour_address(o, ECHO);
+    int open = open_all(ep, o, &target, o->count, false), alive = open;
     uint64_t measured_from = now() + (uint64_t)(o->warmup * 1e9), until = measured_from + (uint64_t)(o->seconds * 1e9);
     uint64_t time = now(), progress = time;
     bool measuring = false;
@@ -497,36 +512,10 @@ static int run_request_response(const struct options *o) {
     return open ? 0 : 1;
 }
 
-static bool say(struct connection *c) {
-    c->state = WAITING;
-    return send(c->fd, block, MESSAGE, MSG_NOSIGNAL) == MESSAGE;
-}
-
-static bool greet(struct connection *c) {
-    static const char greeting[GREETING] = {5, 1, 0};
-    c->state = GREETED;
-    return send(c->fd, greeting, GREETING, MSG_NOSIGNAL) == GREETING;
-}
-
-// 1: the message has been sent; 0: the proxy's answer is not here; -1: something is wrong.
-static int negotiate_as_client(struct connection *c, const struct sockaddr_in *target) {
-    char answer[REQUEST], request[REQUEST] = {5, 1, 0, 1};
-    for (;;) {
-        ssize_t expected = c->state == GREETED ? METHOD : REQUEST, got = recv(c->fd, answer, (size_t)expected, 0);
-        if (got < 0 && errno == EAGAIN) return 0;
-        if (got != expected || answer[1] != 0) return -1;
-        if (c->state == ASKED) return say(c) ? 1 : -1;
-        memcpy(request + 4, &target->sin_addr, 4);
-        memcpy(request + 8, &target->sin_port, 2);
-        if (send(c->fd, request, REQUEST, MSG_NOSIGNAL) != REQUEST) return -1;
-        c->state = ASKED;
-    }
-}
-
 static int run_connect_request_close(const struct options *o) {
     static struct histogram cycles;
     int ep = epoll_create1(EPOLL_CLOEXEC);
-    struct sockaddr_in target = behaviour_address(o, ANSWER_AND_CLOSE), to = o->socks ? behaviour_address(o, SOCKS) : target;
+    struct sockaddr_in target = behaviour_address(o, ANSWER_AND_CLOSE), to = first_hop(o, &target);
     int ports = o->first_port ? o->last_port - o->first_port + 1 : 0, next_port = 0;
     if (ports && ports < o->count) usage("--ports must hold at least as many ports as --concurrency");
 
@@ -563,13 +552,14 @@ static int run_connect_request_close(const struct options *o) {
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
             if (c->state == CONNECTING) {
-                if (!connected(c->fd) || !(o->socks ? greet(c) : say(c))) {
+                if (!connected(c->fd) || !(is_asked_for(o) ? greet(c) : say(c))) {
                     give_up(c), idle++;
                     continue;
                 }
             }
             if (c->state == GREETED || c->state == ASKED) {
                 int step = negotiate_as_client(c, &target);
+                if (step > 0 && !say(c)) step = -1;
                 if (step < 0) give_up(c), idle++;
                 if (step <= 0) continue;
             }
@@ -614,8 +604,8 @@ static int run_connect_request_close(const struct options *o) {
 
 static int run_idle(const struct options *o) {
     int ep = epoll_create1(EPOLL_CLOEXEC);
-    struct sockaddr_in to = behaviour_address(o, ECHO);
-    int open = open_all(ep, &to, o->count, true);
+    struct sockaddr_in target = behaviour_address(o, ECHO);
+    int open = open_all(ep, o, &target, o->count, true);
     printf("{\"mode\": \"idle\", \"ready\": true, \"connections\": %d, \"errors\": %llu}\n", open, (unsigned long long)errors);
     fflush(stdout);
     uint64_t until = now() + (uint64_t)(o->seconds * 1e9);
@@ -623,12 +613,91 @@ static int run_idle(const struct options *o) {
     return open ? 0 : 1;
 }
 
+// Bytes of a handshake, for as long as anybody listens: a greeting and a request for the longest name, or a head with the longest field.
+static char slow_byte(bool http, unsigned place) {
+    static const char socks[] = {5, 1, 0, 5, 1, 0, 3, (char)255}, head[] = "CONNECT 10.0.0.1:443 HTTP/1.1\r\nX-Slow: ";
+    if (http) return place < sizeof head - 1 ? head[place] : 'a';
+    return place < sizeof socks ? socks[place] : 'a';
+}
+
+static int run_slow(const struct options *o) {
+    static uint64_t due[MAX_CONNECTIONS];
+    int ep = epoll_create1(EPOLL_CLOEXEC), begun = 0, under_way = 0, open = 0, gone = 0;
+    uint64_t shortest = UINT64_MAX, longest = 0, started = now(), until = 0;
+    bool told = false;
+    for (uint64_t time = started; !told || (gone < open && time < until); time = now()) {
+        while (begun < o->count && under_way < OPENING_AT_ONCE) {
+            struct sockaddr_in source = o->source;
+            source.sin_addr.s_addr = htonl(ntohl(source.sin_addr.s_addr) + (uint32_t)(begun % o->sources));
+            struct connection *c = &connections[begun++];
+            int fd = begin_connecting(&o->via, &source, 0);
+            if (fd < 0) {
+                errors++;
+                continue;
+            }
+            *c = (struct connection){.fd = fd, .state = CONNECTING, .began = time};
+            watch(ep, EPOLL_CTL_ADD, fd, EPOLLOUT, c);
+            under_way++;
+        }
+        struct epoll_event events[EVENTS];
+        int n = epoll_wait(ep, events, EVENTS, 10);
+        time = now();
+        for (int i = 0; i < n; i++) {
+            struct connection *c = events[i].data.ptr;
+            if (c->state == CONNECTING) {
+                under_way--;
+                if (!connected(c->fd)) {
+                    give_up(c);
+                    continue;
+                }
+                c->state = OPEN;
+                c->began = time;
+                open++;
+                // Spread over the second, or all would send in the same moment.
+                due[c - connections] = time + (uint64_t)(open % 1000) * (SECOND / 1000);
+                watch(ep, EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLRDHUP, c);
+                continue;
+            }
+            char answer[4096];
+            ssize_t got;
+            while ((got = recv(c->fd, answer, sizeof answer, 0)) > 0) continue;
+            if (got < 0 && errno == EAGAIN) continue;
+            uint64_t age = time - c->began;
+            if (age < shortest) shortest = age;
+            if (age > longest) longest = age;
+            gone++;
+            end_by_reset(c->fd);
+            close(c->fd);
+            c->state = CLOSED;
+        }
+        for (int i = 0; i < begun; i++) {
+            struct connection *c = &connections[i];
+            if (c->state != OPEN || due[i] > time) continue;
+            due[i] += SECOND;
+            char byte = slow_byte(i / o->sources % 2, c->got++);
+            // Whether it arrives is told by the next event.
+            if (send(c->fd, &byte, 1, MSG_NOSIGNAL) < 0 && errno == EAGAIN) c->got--;
+        }
+        if (!told && begun == o->count && under_way == 0) {
+            told = true;
+            until = time + (uint64_t)(o->seconds * 1e9);
+            printf("{\"mode\": \"slow\", \"ready\": true, \"connections\": %d, \"seconds\": %.3f, \"errors\": %llu}\n", open,
+                   (double)(time - started) / 1e9, (unsigned long long)errors);
+            fflush(stdout);
+        }
+        if (!told && time - started > 60 * SECOND) usage("the connections could not be opened within a minute");
+    }
+    printf("{\"mode\": \"slow\", \"gone\": %d, \"left\": %d, \"shortest\": %.3f, \"longest\": %.3f}\n", gone, open - gone,
+           gone ? (double)shortest / 1e9 : 0.0, (double)longest / 1e9);
+    return open ? 0 : 1;
+}
+
 static int run_peer(const struct options *o) {
     int ep = epoll_create1(EPOLL_CLOEXEC);
-    struct sockaddr_in to = behaviour_address(o, PEER);
+    struct sockaddr_in target = behaviour_address(o, PEER);
     char text[64] = "";
     size_t length = 0;
-    if (open_all(ep, &to, 1, false) != 1) return 1;
+    if (open_all(ep, o, &target, 1, false) != 1) return 1;
     watch(ep, EPOLL_CTL_MOD, connections[0].fd, EPOLLIN, &connections[0]);
     for (uint64_t until = now() + PATIENCE; now() < until;) {
         ssize_t got = recv(connections[0].fd, text + length, sizeof text - 1 - length, 0);
@@ -657,6 +726,7 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[1], "rr")) return run_request_response(&o);
     if (!strcmp(argv[1], "crc")) return run_connect_request_close(&o);
     if (!strcmp(argv[1], "idle")) return run_idle(&o);
+    if (!strcmp(argv[1], "slow")) return run_slow(&o);
     if (!strcmp(argv[1], "peer")) return run_peer(&o);
     usage("unknown mode");
 }

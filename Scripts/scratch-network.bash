@@ -150,11 +150,13 @@ run() {
 }
 
 # What was seen, without what differs from run to run: times, ports, and sizes that depend on curl's and Python's versions.
+# Which of two sides that end in order is seen to do so first is a matter of microseconds, more so with a proxy between them.
 show_sessions() {
     echo "access log:"
     grep '"session"' "$scratch/clearway.log" | sed -E \
         -e 's/^[^ ]+ [^ ]+ clearway //' -e 's/(client|local)="([^"]*):[0-9]+"/\1="\2:PORT"/g' \
-        -e 's/ (up|down)=[0-9]+/ \1=BYTES/g' -e 's/ duration=[0-9.]+/ duration=SECONDS/'
+        -e 's/ (up|down)=[0-9]+/ \1=BYTES/g' -e 's/ duration=[0-9.]+/ duration=SECONDS/' \
+        -e 's/ ending="(client|upstream)-fin"/ ending="SIDE-fin"/'
 }
 show_web_log() {
     echo "the server's log:"
