@@ -145,9 +145,25 @@ import TransparentSockets
         #expect(
             examine(try Plan(Situation.redirect.spec), state, manages: false).filter { $0.severity > .ok }.map(\.severity)
                 == [.warning, .warning, .warning])
-        // A redirect has no routing by which rules of another name could be told.
         (state.capable, state.missingPrograms) = (true, [])
-        #expect(examine(try Plan(Situation.redirect.spec), state, manages: false).map(\.exitCode).max() == 71)
+        func exitCode(_ change: (inout SystemState) -> Void) throws -> Int32? {
+            var changed = state
+            change(&changed)
+            return examine(try Plan(Situation.redirect.spec), changed, manages: false).map(\.exitCode).max()
+        }
+        #expect(try exitCode { _ in } == 71)
+        // A redirect has no routing by which rules of another name could be told.
+        let other = "table ip nat {\n\tchain ours {\n\t\ttcp dport 80 redirect to :1081\n\t}\n}"
+        #expect(try exitCode { $0.ruleset = ForeignRuleset(parsing: other) } == 0)
+        #expect(try exitCode { $0.mayHaveLegacyRules = true } == 0)
+        // What could not be asked is not missing.
+        #expect(try exitCode { $0.failedCommands = ["nft -s list ruleset"] } == 0)
+        let unasked = try byHand {
+            ($0.ruleset, $0.rules) = (ForeignRuleset(parsing: ""), [])
+            $0.failedCommands = ["nft -s list ruleset", "ip -4 -N rule show"]
+        }
+        #expect(unasked.filter { $0.severity > .ok }.map(\.subject) == ["command", "command"])
+        #expect(unasked.allSatisfy { $0.exitCode == 0 })
         state.capable = false
         #expect(examine(try Plan(Situation.gateway.spec), state, manages: false).map(\.exitCode).max() == 77)
     }
@@ -274,6 +290,11 @@ import TransparentSockets
         #expect(interfaceStates(text) == ["lo": true, "eth0": false])
     }
 
+    @Test func aProgramReplacedWhileItRunsIsNamedAsItWas() {
+        #expect(withoutDeleted("/usr/local/bin/clearway (deleted)") == "/usr/local/bin/clearway")
+        #expect(withoutDeleted("/usr/local/bin/clearway") == "/usr/local/bin/clearway")
+    }
+
     @Test func gathersInANamespace() throws {
         let namespace = try Namespace()
         try namespace.shell("ip link add eth1 type veth peer name eth2; nft add table inet other; ip rule add pref 5 lookup 52")
@@ -282,6 +303,7 @@ import TransparentSockets
             let state = SystemState.gather(plan)
             #expect(state.executable != SystemState().executable && access(state.executable, X_OK) == 0)
             #expect(state.capable && state.missingPrograms.isEmpty && state.missingFeatures.isEmpty && state.missingIPv6 == nil)
+            #expect(state.failedCommands.isEmpty && !state.mayHaveLegacyRules)
             #expect(state.interfaces == ["lo": true, "eth1": false, "eth2": false])
             #expect(state.ruleset.tables == ["inet other"])
             #expect(state.rules.contains { $0.preference == 5 && $0.table == 52 })

@@ -46,6 +46,11 @@ import TransparentSockets
         #expect(try play(pipelined, [[5, 0], [5, 5]], chunk: chunk).end == .refused(.socks5(5)))
         #expect(try play(pipelined, [[5, 255]], chunk: chunk).end == .refused(.noAcceptableMethod))
         #expect(try play(pipelined, [[5, 0]], chunk: chunk).end == .needsMore)
+        // The longest answer, together with the choice of the method.
+        var long = try #require(pipelined)
+        let answer: [UInt8] = [5, 0, 5, 0, 0, 3, 255] + [UInt8](repeating: 97, count: 255) + [0, 80]
+        let (length, step) = long.advance(Array((answer + [83]).prefix(long.longestAnswer)).span)
+        #expect(length == answer.count && step == .done)
         // The method decides what comes next.
         let credentials = ProxyCredentials(user: "u", password: "p")
         let asked = try play(

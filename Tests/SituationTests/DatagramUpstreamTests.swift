@@ -45,6 +45,40 @@ extension Situations {
             }
         }
 
+        /// A router in front of the relay says that what one flow has sent cannot get there, and the call that sends another flow's next
+        /// tells it: that one's datagram goes all the same, and neither flow ends.
+        @Test func whatIsSaidOfOneFlowsDatagramCostsNoOtherOne() throws {
+            try play(Variant(), start: false) { stage in
+                try stage.startProxy(.dante)
+                let clearway = try stage.startDatagrams(Self.configuration())
+                let (one, other) = (try stage.datagramEcho(), try stage.datagramEcho())
+                let client = try stage.client.datagramSocket(Family.v4.wildcard).socket
+                for echo in [one, other] { #expect(try stage.client.ask(client, echo) == [echo.name]) }
+                // 100 bytes, behind the headers of SOCKS and UDP.
+                try stage.topology.server.nft(
+                    """
+                    table inet away {
+                        chain in {
+                            type filter hook input priority 0
+                            udp length 118 reject with icmp type host-unreachable
+                        }
+                    }
+                    """)
+                let lost = String(repeating: "x", count: 100)
+                for number in 10..<30 {
+                    clearway.program.signal(SIGSTOP)
+                    try stage.client.sendDatagram(client, lost, to: one.place)
+                    try stage.client.sendDatagram(client, "\(number)", to: other.place)
+                    clearway.program.signal(SIGCONT)
+                    #expect(try stage.client.takeDatagrams(client).map(\.bytes) == [Array("\(number)".utf8)])
+                }
+                #expect(try stage.client.ask(client, one) == [one.name])
+                #expect(try clearway.flowRecords().isEmpty)
+                let totals = try clearway.totals()
+                #expect(totals.total("flows") == 2 && totals.total("dropped_unsent") == 0, "\(totals.fields)")
+            }
+        }
+
         @Test func aProxyThatDiesEndsItsFlowsAndTheClientGoesOnWhenItIsBack() throws {
             try play(Variant(), start: false) { stage in
                 let dante = try stage.startProxy(.dante)

@@ -126,6 +126,10 @@ class AccessLog: SessionObserver, @unchecked Sendable {
             log(
                 .notice, "upstream member works again", [("member", .text(member)), ("upstream", .text(upstream))],
                 kind: upstream + " " + member)
+        case .pipeliningStopped(let upstream, let member):
+            log(
+                .warning, "upstream member silent after a pipelined request: pipeline is off for it until a reload",
+                [("member", .text(member)), ("upstream", .text(upstream))], kind: upstream + " " + member)
         case .sessionFailed(let listener, let ending, let reason):
             log(
                 .warning, "session failed",

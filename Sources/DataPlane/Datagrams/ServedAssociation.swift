@@ -8,7 +8,7 @@ internal import TransparentSockets
 /// A SOCKS client's association with us (RFC 1928 §7): the socket that its datagrams come to, each with where it is to go. It lives as long
 /// as the connection by which it was asked for.
 final class ServedAssociation: ClientSide, Watched {
-    /// Datagrams that wait for a name, and bytes of them.
+    /// Datagrams that wait for a name, and bytes of them; and names.
     static let mostKept = 16
     static let mostBytesKept = 65_536
 
@@ -22,7 +22,9 @@ final class ServedAssociation: ClientSide, Watched {
     private let port: UInt16?
     /// Who has sent first, and is the client from then on.
     private var client: SocketAddress?
-    /// ... that wait for a name to be resolved.
+    /// Names that are being looked up for it, each once.
+    private var asked: [DomainName] = []
+    /// Datagrams that wait for them.
     private var kept: [(name: DomainName, port: UInt16, bytes: [UInt8])] = []
     private var bytesKept = 0
     let settings: ListenerSettings
@@ -113,8 +115,8 @@ final class ServedAssociation: ClientSide, Watched {
 
     private func resolve(_ name: DomainName, _ port: UInt16, _ data: UnsafeMutableRawBufferPointer, from client: SocketAddress) {
         let loop = datagrams.worker.loop
-        let isAsked = kept.contains { $0.name == name }
-        if !isAsked {
+        if !asked.contains(name) {
+            guard asked.count < Self.mostKept else { return datagrams.drop(.waiting, 1) }
             let bound = LoopBound(self)
             let known = datagrams.worker.names.resolve(name, for: loop, from: client.address) {
                 bound.value.resolved(name, $0, for: client)
@@ -123,6 +125,7 @@ final class ServedAssociation: ClientSide, Watched {
                 if case .addresses(let addresses) = known { return send(data, to: addresses, port, name: name, from: client) }
                 return datagrams.drop(.refused, 1)
             }
+            asked.append(name)
         }
         guard kept.count < Self.mostKept, bytesKept + data.count <= Self.mostBytesKept else { return datagrams.drop(.waiting, 1) }
         kept.append((name, port, Array(data)))
@@ -131,6 +134,7 @@ final class ServedAssociation: ClientSide, Watched {
 
     private func resolved(_ name: DomainName, _ answer: NameResolver.Answer, for client: SocketAddress) {
         guard socket != nil else { return }
+        asked.removeAll { $0 == name }
         let waiting = kept.filter { $0.name == name }
         kept.removeAll { $0.name == name }
         bytesKept -= waiting.reduce(0) { $0 + $1.bytes.count }

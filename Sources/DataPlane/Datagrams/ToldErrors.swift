@@ -24,7 +24,8 @@ func sendPastErrors(
         return cs_send_datagrams(raw, parts, count, &to, nil, segment)
     }
     let result = send()
-    guard result == -Int(ECONNREFUSED) else { return result }
+    // Which errors are of this datagram only the second call shows; when there is no room, it would show nothing.
+    guard result < 0, result != -Int(EAGAIN) else { return result }
     forgetErrors(raw)
     return send()
 }

@@ -13,15 +13,17 @@ extension Session {
     ///
     /// - Parameter header: sent before the handshake.
     func shakeHands(
-        with member: UpstreamSettings.Member, _ command: ProxyHandshake.Command, _ target: ProxyTarget, after header: [UInt8],
+        with member: UpstreamMember, of group: UpstreamGroup, _ command: ProxyHandshake.Command, _ target: ProxyTarget,
+        after header: [UInt8],
         until deadline: UInt64
     ) async -> Passage {
-        let wanted = member.kind.flatMap {
+        let settings = member.settings
+        let wanted = settings.kind.flatMap {
             ProxyHandshake(
-                $0, target, member.credentials, agent: member.agent, command: command, isPipelined: member.isPipelined)
+                $0, target, settings.credentials, agent: settings.agent, command: command, isPipelined: member.isPipelined)
         }
         guard var handshake = wanted else {
-            return .unfit(report(.upstreamRejected, "\(member.label) cannot be asked for \(target.host)"))
+            return .unfit(report(.upstreamRejected, "\(settings.label) cannot be asked for \(target.host)"))
         }
         if let failed = send(header + handshake.opening) { return .failed(failed) }
         while true {
@@ -29,15 +31,22 @@ extension Session {
             case .needsMore:
                 guard let ended = await wait(.handshaking, until: deadline) else { continue }
                 // Whoever dials a silent destination must not have the proxy taken for silent.
-                return ended == .upstreamTimeout && handshake.isAsked ? .refused(ended) : .failed(ended)
+                guard ended == .upstreamTimeout, handshake.isAsked else { return .failed(ended) }
+                if handshake.isPipelined, member.mayHaveForgotten() {
+                    worker.observer.event(.pipeliningStopped(upstream: group.settings.name, member: settings.label))
+                }
+                return .refused(ended)
             case .send(let bytes):
                 if let failed = send(bytes) { return .failed(failed) }
             case .done:
+                if handshake.isPipelined { member.readPipelined() }
                 if command == .udpAssociate { bound = handshake.bound }
                 return .passed
-            case .ended: return .failed(report(.upstreamProtocol, "\(member.label): it ended in its handshake", .ended))
-            case .refused(let why): return passage(why, member.label)
-            case .invalid(let why): return .failed(report(.upstreamProtocol, "\(member.label): \(why)"))
+            case .ended: return .failed(report(.upstreamProtocol, "\(settings.label): it ended in its handshake", .ended))
+            case .refused(let why):
+                if handshake.isPipelined, handshake.isAsked { member.readPipelined() }
+                return passage(why, settings.label)
+            case .invalid(let why): return .failed(report(.upstreamProtocol, "\(settings.label): \(why)"))
             case .broken(let ending): return .failed(ending)
             }
         }

@@ -151,7 +151,7 @@ extension Session {
             header = []
         }
         if case .passed = passage {
-            passage = await shakeHands(with: member.settings, wanted.command, target, after: header, until: deadline)
+            passage = await shakeHands(with: member, of: group, wanted.command, target, after: header, until: deadline)
         }
         if let ending = passage.ending, ending.isOurs { return .over(ending) }
         return passage

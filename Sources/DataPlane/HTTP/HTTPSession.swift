@@ -4,16 +4,9 @@ internal import Policy
 internal import Protocols
 internal import TransparentSockets
 
-// A session whose client may speak HTTP: who speaks, and what the relay of its requests asks for.
+// A session whose client speaks HTTP: how its relay begins, and what becomes of what it asks for.
 
 extension Session {
-    private enum FirstWord {
-        case http
-        /// Something else, or the upstream speaks first.
-        case other
-        case ended(Ending)
-    }
-
     /// - Returns: how the session ends; nil: its relay has begun.
     func beginHTTP(_ http: HTTPSettings) async -> Ending? {
         guard http.origin == nil else {
@@ -36,45 +29,6 @@ extension Session {
             return nil
         case .ended(let ending): return ending
         }
-    }
-
-    /// Looks at the client's first bytes without taking them. Of a client that is silent, the upstream may be one that speaks first: it is
-    /// connected, and whoever says something first decides. A client cannot wait until nobody listens.
-    private func firstWord(_ http: HTTPSettings) async -> FirstWord {
-        let begun = worker.loop.now
-        var deadline = begun + (http.relaysOthers ? worker.settings.sniffTimeout : worker.settings.handshakeTimeout)
-        while true {
-            guard let raw = clientRaw else { return .ended(.proxyError) }
-            let buffer = worker.resources.buffer
-            let count = cs_peek(raw, buffer, Sniff.limit)
-            if count > 0 {
-                switch beginsHTTP(Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)) {
-                case true: return .http
-                case false: return .other
-                case nil:
-                    guard count < Sniff.limit, !hasClientEnded else { return .other }
-                    deadline = begun + worker.settings.handshakeTimeout
-                }
-            } else if count == 0 {
-                return upstream == nil ? .ended(.clientGone) : .other
-            } else if count == -Int(EINTR) {
-                continue
-            } else if count != -Int(EAGAIN) {
-                return .ended(.clientGone)
-            }
-            if hasUpstreamSpoken { return .other }
-            if let ended = await wait(upstream == nil ? .sniffing : .listening, until: deadline) { return .ended(ended) }
-            guard isSetUpTimeOver else { continue }
-            if count > 0 || upstream != nil || !http.relaysOthers { return .ended(count > 0 ? .clientSlow : .proxyIdle) }
-            if let failed = await decideAndDial() { return .ended(failed) }
-            deadline = worker.settings.idleTimeout == 0 ? .max : worker.loop.now + worker.settings.idleTimeout
-        }
-    }
-
-    private var hasUpstreamSpoken: Bool {
-        guard let raw = upstreamRaw else { return false }
-        var byte: UInt8 = 0
-        return cs_peek(raw, &byte, 1) != -Int(EAGAIN)
     }
 
     /// - Parameter source: whose share of the handshakes is held until the first head is whole.
@@ -163,75 +117,7 @@ extension Session {
         begin(next)
     }
 
-    // MARK: What the relay asks
-
-    enum Verdict {
-        case forward(Action)
-        /// First something must be known that takes time: ``question``.
-        case wait
-        case respond(ErrorPage, Ending)
-    }
-
-    /// What is to be done with a request. What it says of its host is a claim, by which nothing is allowed: only what was verified is.
-    func judge(_ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, in http: HTTPRelay) -> Verdict {
-        claim(request.authority, bytes, in: http)
-        if let via = settings.http?.via, head.bears(via: via, bytes) {
-            return .respond(
-                ErrorPage(508, "This request has come by here before."), report(.proxyLoop, "our own name in a request's Via"))
-        }
-        if request.maxForwards == 0 {
-            let page =
-                request.method == .options
-                ? ErrorPage(200, "This is a proxy.") : ErrorPage(501, "This is a proxy, which traces nothing.")
-            return .respond(page, .proxyRejected)
-        }
-        http.facts = routes.policy.asksForRequests ? RequestFacts(request, bytes) : nil
-        if let service = settings.service { return judge(request, head, bytes, of: service, in: http) }
-        if let origin = settings.http?.origin { return judge(forOrigin: origin, in: http) }
-        guard let destination, !routes.policy.rules.isEmpty else { return .forward(.direct) }
-        var query = Query(
-            listener: settings.name, client: client.value.address, destination: destination.value.address,
-            port: destination.value.port, name: name)
-        query.request = http.facts
-        query.isNameVerified = http.verifiedName != nil && http.verifiedName == name
-        decision = routes.policy.decide(query)
-        if !query.isNameVerified, http.refusedName != name, let name, routes.policy.needsVerification(query, after: decision) {
-            http.question = .name(name)
-            return .wait
-        }
-        switch decision.action {
-        case .reject: return .respond(ErrorPage(403, "This proxy's rules do not allow this request."), .proxyRejected)
-        case .direct, .upstream: return .forward(decision.action)
-        }
-    }
-
-    /// What is asked of our own origins goes there, whatever it names, unless a rule rejects it.
-    private func judge(forOrigin origin: Int, in http: HTTPRelay) -> Verdict {
-        decision = Decision(.upstream(origin), rule: nil)
-        guard !routes.policy.rules.isEmpty else { return .forward(decision.action) }
-        var query = Query(listener: settings.name, client: client.value.address, destination: nil, port: ownPort, name: name)
-        query.request = http.facts
-        let found = routes.policy.decide(query)
-        decision.rule = found.rule
-        guard found.action != .reject else {
-            decision.action = .reject
-            return .respond(ErrorPage(403, "This server's rules do not allow this request."), .proxyRejected)
-        }
-        return .forward(decision.action)
-    }
-
-    /// The port that the client has connected to.
-    private var ownPort: UInt16 { clientRaw.flatMap { try? localAddress($0).value.port } ?? 0 }
-
-    /// Takes down whom the request names.
-    private func claim(_ authority: Range<Int>, _ bytes: Span<UInt8>, in http: HTTPRelay) {
-        let isKnown = bytes.extracting(authority).withUnsafeBufferPointer { http.claimed.elementsEqual($0) }
-        guard !isKnown else { return }
-        http.claimed = Array(bytes.extracting(authority))
-        var host = http.claimed[...]
-        if host.first != UInt8(ascii: "["), let colon = host.lastIndex(of: UInt8(ascii: ":")) { host = host[..<colon] }
-        name = host.first == UInt8(ascii: "[") ? nil : DomainName(wire: Array(host).span)
-    }
+    // MARK: What the relay asks for
 
     /// Opens an upstream for the request that waits, or finds out what must be known before.
     private func openUpstream() async {
@@ -289,41 +175,10 @@ extension Session {
         return phase != .ending
     }
 
-    /// Whether our own resolver knows the destination by that name.
-    private func isVerified(_ name: DomainName) async -> Bool {
-        guard let destination else { return false }
-        switch await resolve(name, until: worker.loop.now + worker.settings.connectTimeout) {
-        case .success(let addresses): return addresses.contains { $0.unmapped == destination.value.address.unmapped }
-        case .failure: return false
-        }
-    }
-
     /// The upstream is not asked any more; another may be opened.
     func dropUpstream() {
         abandonUpstream()
         leave(members)
         members = []
-    }
-}
-
-extension RequestFacts {
-    fileprivate init(_ request: RequestMessage, _ bytes: Span<UInt8>) {
-        func text(_ place: Range<Int>) -> String {
-            bytes.extracting(place).withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
-        }
-        self.init(method: text(request.methodPlace), target: text(request.target.path))
-    }
-}
-
-extension HeadReader {
-    /// Whether a Via of this head says that it has been by us before.
-    fileprivate func bears(via name: String, _ bytes: Span<UInt8>) -> Bool {
-        fields.contains { field in
-            field.known == .via
-                && bytes.extracting(field.value).withUnsafeBufferPointer { value in
-                    String(decoding: value, as: UTF8.self).split(whereSeparator: { $0 == "," || $0 == " " || $0 == "\t" }).contains
-                    { $0 == name }
-                }
-        }
     }
 }

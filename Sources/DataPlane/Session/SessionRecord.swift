@@ -100,6 +100,8 @@ public enum WorkerEvent: Sendable, Equatable {
     case memberFailed(upstream: String, member: String, reason: String)
     /// A proxy that failed works again.
     case memberRestored(upstream: String, member: String)
+    /// A proxy seems to forget a request that comes with the greeting: from now on it is sent after it.
+    case pipeliningStopped(upstream: String, member: String)
     /// A session ended with `proxy-loop`, `proxy-no-destination`, `proxy-self`, `proxy-limit` or `proxy-error`,
     /// or a proxy said no, and why.
     case sessionFailed(listener: String, ending: Ending, reason: String)

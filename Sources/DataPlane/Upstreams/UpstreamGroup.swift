@@ -24,7 +24,7 @@ public final class UpstreamGroup: Sendable {
                 ?? UpstreamMember(
                     member, resolvedTo: old?.members.first { $0.settings.host == member.host }?.resolvedAddresses ?? [])
         }
-        for member in members { member.forgetSystemTrust() }
+        for member in members { member.reloaded() }
         sendsName = settings.members.contains(where: \.sendsName)
         takesNames = settings.exit == nil && settings.members.allSatisfy(\.sendsName)
         sources = settings.exit.flatMap { exit in

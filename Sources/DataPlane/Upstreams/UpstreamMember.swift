@@ -20,6 +20,8 @@ public final class UpstreamMember: Sendable {
     private let ejectedUntil = Atomic<UInt64>(0)
     /// The last check failed.
     private let isDown = Atomic<Bool>(false)
+    /// What is known of how it takes a request that comes with the greeting.
+    private let pipelining = Atomic<Pipelining>(.untried)
     private let resolved = Mutex<[IPAddress]>([])
     /// Made when it is needed first.
     private let context = Mutex<TLSContext?>(nil)
@@ -46,9 +48,29 @@ public final class UpstreamMember: Sendable {
         return try result.get()
     }
 
-    /// At a reload: authorities that this system has come to trust, or trusts no more, must be found.
-    func forgetSystemTrust() {
+    private enum Pipelining: UInt8, AtomicRepresentable { case untried, reads, forgets }
+
+    /// Whether to send it a request with the greeting.
+    var isPipelined: Bool { settings.isPipelined && pipelining.load(ordering: .relaxed) != .forgets }
+
+    /// It answered such a request.
+    func readPipelined() {
+        // A store for each session would take the line from the other workers each time.
+        if pipelining.load(ordering: .relaxed) != .reads { pipelining.store(.reads, ordering: .relaxed) }
+    }
+
+    /// It chose a method, and was silent then. Of one that has never answered such a request that may mean that it forgot it: no more
+    /// of them are sent.
+    ///
+    /// - Returns: whether that is news.
+    func mayHaveForgotten() -> Bool {
+        pipelining.compareExchange(expected: .untried, desired: .forgets, ordering: .relaxed).exchanged
+    }
+
+    /// At a reload: authorities that this system has come to trust, or trusts no more, must be found; and the proxy may be another.
+    func reloaded() {
         if settings.trust == .system { context.withLock { $0 = nil } }
+        pipelining.store(.untried, ordering: .relaxed)
     }
 
     /// Where to connect to, in this order; empty as long as the name has not been resolved.

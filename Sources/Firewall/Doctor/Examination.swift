@@ -46,6 +46,9 @@ private func requirements(_ plan: Plan, _ state: SystemState, manages: Bool) -> 
                 ? .problem(69, program, "the program is not installed", remedy)
                 : .warning(program, "the program is not installed: your rules cannot be looked at", remedy))
     }
+    for command in state.failedCommands {
+        findings.append(.warning("command", "\(command) failed: what it shows cannot be looked at", command))
+    }
     for feature in state.missingFeatures {
         findings.append(
             .problem(69, "kernel", "the kernel lacks \(feature.option)", feature.modules.map { "modprobe -a \($0)" }))

@@ -6,6 +6,7 @@ public struct ForeignRuleset: Hashable, Sendable {
     /// Tables, as `FAMILY TABLE`.
     public var tables: [String] = []
     public var tproxyTables: [String] = []
+    public var redirectTables: [String] = []
     /// Every chain, as `FAMILY TABLE CHAIN`; also those of iptables, where it writes to nftables.
     public var chains: [String] = []
     public var flowtables: [String] = []
@@ -31,6 +32,9 @@ public struct ForeignRuleset: Hashable, Sendable {
                 if drops, words.contains("forward") { forwardDrops.append(chain) }
             default:
                 if words.contains("tproxy"), tproxyTables.last != table { tproxyTables.append(table) }
+                if words.contains("redirect") || words.contains("\"REDIRECT\""), redirectTables.last != table {
+                    redirectTables.append(table)
+                }
             }
         }
     }

@@ -3,7 +3,8 @@ func rulesByHand(_ plan: Plan, _ state: SystemState) -> [Finding] {
     let spec = plan.spec
     let remedy = "clearway rules --format shell   # or nft, or iptables: shows what is needed (-c FILE)"
     let routing = routingByHand(plan, state, remedy)
-    guard state.capable, !state.missingPrograms.contains("nft") else { return routing }
+    guard state.capable, !state.missingPrograms.contains("nft"), !state.failedCommands.contains(where: { $0.hasPrefix("nft ") })
+    else { return routing }
     if let table = tableOfRules(spec, state.ruleset) {
         return [.ok("rules by hand", "they are in nft table \(table)")] + routing
     }
@@ -13,17 +14,20 @@ func rulesByHand(_ plan: Plan, _ state: SystemState) -> [Finding] {
     let message =
         "neither nft table inet \(spec.table) nor iptables chains \(spec.iptablesPrefix)… are there: "
         + "nothing is intercepted, unless by rules of another name"
-    // Who has set up the routing has rules that use it; nft shows none that were made with the old iptables.
+    // Who has set up the routing has rules that use it, if none that can be seen.
     let isRouted = !routing.isEmpty && routing.allSatisfy { $0.severity == .ok }
     let missing: Finding =
-        isRouted ? .warning("rules by hand", message, remedy) : .problem(71, "rules by hand", message, remedy)
+        isRouted || state.mayHaveLegacyRules
+        ? .warning("rules by hand", message, remedy) : .problem(71, "rules by hand", message, remedy)
     return [missing] + routing
 }
 
 /// Whether intercepted packets are delivered to this host; empty where that is not needed, or cannot be looked at.
 private func routingByHand(_ plan: Plan, _ state: SystemState, _ remedy: String) -> [Finding] {
     let spec = plan.spec
-    guard let route = plan.route, !state.missingPrograms.contains("ip") else { return [] }
+    guard let route = plan.route, !state.missingPrograms.contains("ip"),
+        !state.failedCommands.contains(where: { $0.contains(" rule ") })
+    else { return [] }
     var families: [String] = []
     if spec.families.ipv4 { families.append("IPv4") }
     if spec.families.ipv6, state.missingIPv6 == nil { families.append("IPv6") }
@@ -41,10 +45,12 @@ private func routingByHand(_ plan: Plan, _ state: SystemState, _ remedy: String)
     return findings
 }
 
-/// The nft table that intercepts: the one of our name, else one with tproxy rules.
+/// The nft table that intercepts: the one of our name, else one with rules as they are needed.
 func tableOfRules(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> String? {
     let named = "inet \(spec.table)"
-    return ruleset.tables.contains(named) ? named : ruleset.tproxyTables.first
+    guard !ruleset.tables.contains(named) else { return named }
+    let redirects = spec.interceptions.contains { $0.mode == .redirect }
+    return ruleset.tproxyTables.first ?? (redirects ? ruleset.redirectTables.first : nil)
 }
 
 private func chainOfRules(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> String? {

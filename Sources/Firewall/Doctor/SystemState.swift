@@ -11,6 +11,8 @@ public struct SystemState: Sendable {
     /// The path of the program that this process runs.
     public var executable = "/usr/local/bin/clearway"
     public var missingPrograms: [String] = []
+    /// Commands that should have told something of this, and failed.
+    public var failedCommands: [String] = []
     /// Empty also when they could not be probed.
     public var missingFeatures: [KernelFeature] = []
     /// Why there is no IPv6; `nil`: there is.
@@ -26,6 +28,8 @@ public struct SystemState: Sendable {
     /// Mark windows that another living process of ours holds.
     public var heldShifts: Set<Int> = []
     public var ruleset = ForeignRuleset(parsing: "")
+    /// There are tables of the old iptables, which nft does not list.
+    public var mayHaveLegacyRules = false
     /// Listening TCP sockets.
     public var listening: Set<SocketAddress> = []
     /// UDP sockets without a peer.
@@ -48,21 +52,27 @@ public struct SystemState: Sendable {
         if cs_effective_capabilities(&capabilities) == 0 {
             (state.capable, state.rawCapable) = (capabilities & 1 << 12 != 0, capabilities & 1 << 13 != 0)
         }
-        if let path = linkTarget("/proc/self/exe") { state.executable = path }
+        if let path = linkTarget("/proc/self/exe") { state.executable = withoutDeleted(path) }
         let tools = ["nft", "ip"].map { name in (name, try? Tool.find(name)) }
         state.missingPrograms = tools.filter { $0.1 == nil }.map(\.0)
         if let nft = tools[0].1, state.capable {
             state.missingFeatures = plan.features.filter { (try? KernelFeature.isPresent($0, nft)) == false }
-            if let text = try? nft.run(["-s", "list", "ruleset"]).output { state.ruleset = ForeignRuleset(parsing: text) }
+            if let text = state.output(of: nft, ["-s", "list", "ruleset"]) { state.ruleset = ForeignRuleset(parsing: text) }
         }
         if let ip = tools[1].1 {
-            state.rules = ["-4", "-6"].flatMap { ListedRule.parse((try? ip.run([$0, "-N", "rule", "show"]).output) ?? "") }
             for (family, option) in [("IPv4", "-4"), ("IPv6", "-6")] {
+                if let rules = state.output(of: ip, [option, "-N", "rule", "show"]) { state.rules += ListedRule.parse(rules) }
+                // Of a table that does not exist it says so with an error, and that is an answer.
                 let routes = (try? ip.run([option, "route", "show", "table", "\(plan.spec.routeTable)"]).output) ?? ""
                 let delivers = routes.split(separator: "\n").contains { $0.hasPrefix("local default dev lo ") }
                 if !delivers { state.missingRoutes.insert(family) }
             }
-            state.interfaces = interfaceStates((try? ip.run(["-o", "link", "show"]).output) ?? "")
+            if let links = state.output(of: ip, ["-o", "link", "show"]) { state.interfaces = interfaceStates(links) }
+        }
+        state.mayHaveLegacyRules = ["ip", "ip6"].contains { family in
+            let tables = "/proc/thread-self/net/\(family)_tables_names"
+            // Only root may read it.
+            return fileText(tables).map { !$0.isEmpty } ?? (access(tables, F_OK) == 0)
         }
         state.missingIPv6 = Firewall.missingIPv6()
         for name in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.tcp_early_demux"]
@@ -84,6 +94,21 @@ public struct SystemState: Sendable {
         }
         return state
     }
+}
+
+extension SystemState {
+    /// What a command prints; nil, and noted: it failed.
+    fileprivate mutating func output(of tool: Tool, _ arguments: [String]) -> String? {
+        if let finished = try? tool.run(arguments), finished.status == 0 { return finished.output }
+        failedCommands.append(([tool.name] + arguments).joined(separator: " "))
+        return nil
+    }
+}
+
+/// As the kernel names a program whose file was replaced while it ran.
+func withoutDeleted(_ path: String) -> String {
+    let suffix = " (deleted)"
+    return path.hasSuffix(suffix) ? String(path.dropLast(suffix.count)) : path
 }
 
 /// Where a symbolic link leads; nil: it cannot be read.

@@ -17,7 +17,8 @@ public struct ProxyHandshake: Sendable {
     private let kind: Kind
     private let credentials: ProxyCredentials?
     private let request: [UInt8]
-    private let isPipelined: Bool
+    /// The request went out with the greeting.
+    public let isPipelined: Bool
     private var state: State
     /// Where the proxy listens for us, as it says; nil: it has not said so, or by a name.
     public private(set) var bound: SocketAddress?
@@ -59,7 +60,9 @@ public struct ProxyHandshake: Sendable {
     public var isAsked: Bool { state == .answer }
 
     /// Bytes of an answer that may have to be looked at together.
-    public var longestAnswer: Int { kind == .http ? ConnectClient.longestAnswer : SOCKS5Client.longestAnswer }
+    public var longestAnswer: Int {
+        kind == .http ? ConnectClient.longestAnswer : SOCKS5Client.longestAnswer + (isPipelined ? 2 : 0)
+    }
 
     public enum Step: Equatable, Sendable {
         /// The answer is not whole yet.
