@@ -23,8 +23,10 @@ import Testing
         #expect(slowAt { .init(received: $0 * rate, sendingSince: 0, sent: 0, unacknowledged: 0) } == slow)
         // A body has its grace, too; and of another body nothing is known from before.
         let late = slow.map { $0 + 40 }
-        #expect(slowAt { .init(received: $0 * rate, sendingSince: $0 < 40 ? nil : 35, sent: 0, unacknowledged: 0) } == late)
-        #expect(slowAt { .init(received: $0 * rate, sendingSince: $0 - 1, sent: 0, unacknowledged: 0) } == nil)
+        #expect(
+            slowAt { .init(received: $0 * rate, sendingSince: $0 < 40 ? nil : 35 * Self.second, sent: 0, unacknowledged: 0) }
+                == late)
+        #expect(slowAt { .init(received: $0 * rate, sendingSince: ($0 - 1) * Self.second, sent: 0, unacknowledged: 0) } == nil)
         // Somebody else is waited for now and then.
         #expect(
             slowAt { .init(received: $0 * rate, sendingSince: $0 % 40 == 0 ? 0 : nil, sent: 0, unacknowledged: 0) } == nil)

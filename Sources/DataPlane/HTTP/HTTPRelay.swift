@@ -132,7 +132,10 @@ final class HTTPRelay {
         down.noteSink(events)
         // Nobody is left who could be told anything.
         if events & cs_epoll_err != 0 { return .ended(.clientReset) }
-        return step()
+        let step = step()
+        // Who has ended its side has less time from now on.
+        if up.isHungUp, deadline < armedAt { session.setHTTPDeadline() }
+        return step
     }
 
     func upstreamReady(_ events: UInt32) -> Step {
