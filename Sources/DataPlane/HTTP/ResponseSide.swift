@@ -6,7 +6,7 @@ internal import Protocols
 
 extension HTTPRelay {
     /// More than anybody sends: they could go on without end.
-    private static var mostInterim: Int { 32 }
+    private static var mostInterim: Int { 16 }
 
     /// Gathers the heads of responses, and passes them on.
     ///
