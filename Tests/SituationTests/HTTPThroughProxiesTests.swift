@@ -168,9 +168,8 @@ extension Situations {
         /// One takes connections and ends them, as a proxy does that has no workers left. A page that nobody has answered yet is asked of the
         /// next one, and the first is left out from then on.
         @Test func aBrokenParentIsLeftOut() throws {
-            let way = Way(testDescription: "", url: "http://198.51.100.2:1", program: .squid)
             try SituationTests.play(Variant(), start: false) { stage in
-                try stage.startProxy(way.program)
+                try stage.startProxy(.squid)
                 let broken = try stage.server.listen(Family.v4.server, port: 1091)
                 var configuration = ClearwayConfiguration.serving(
                     "http", more: "ports = \"1-65535\"",
@@ -197,7 +196,8 @@ extension Situations {
                     }
                     let server = try stage.server.accept(listener).socket
                     _ = try stage.server.receiveUntil(server, "\r\n\r\n")
-                    try stage.server.send(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    try stage.server.send(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                    try stage.server.close(server)
                     #expect(try stage.client.receiveUntil(client, "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
                     try stage.client.close(client)
                 }
