@@ -1,3 +1,5 @@
+internal import TransparentSockets
+
 /// Whether the rules that people make are there. They are written as people like: what every form of them has is looked for.
 func rulesByHand(_ plan: Plan, _ state: SystemState) -> [Finding] {
     let spec = plan.spec
