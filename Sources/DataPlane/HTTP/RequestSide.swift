@@ -86,7 +86,7 @@ extension HTTPRelay {
                 phase = .opening
                 return .open
             case .respond(let page, let ending):
-                begin(message, bytes)
+                begin(message, reader, bytes)
                 transaction!.status = page.status
                 // Without a body, the next request is where we look for it.
                 guard ending == .proxyRejected, message.body == .none, message.mayBeFollowed else {
@@ -95,7 +95,10 @@ extension HTTPRelay {
                 }
                 stash = Array(bytes.extracting(reader.length..<count))
                 giveBack(reader)
-                guard send(page.bytes(closes: false, isHead: message.method == .head)[...], to: client, &down) == 0 else {
+                let isHead = message.method == .head
+                let answer = page.bytes(closes: false, isHead: isHead)
+                transaction!.headBytes = answer.count - page.bodyLength(isHead: isHead)
+                guard send(answer[...], to: client, &down) == 0 else {
                     return .ended(.clientReset)
                 }
                 record(ending)
@@ -111,7 +114,7 @@ extension HTTPRelay {
 
     /// Writes the head anew, for the upstream, with what has come of the body.
     private func forward(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) -> Step? {
-        begin(message, bytes)
+        begin(message, reader, bytes)
         phase = .exchanging
         headBegunAt = 0
         lastActivity = now
@@ -125,7 +128,9 @@ extension HTTPRelay {
                 giveBack(reader)
                 // To us: the upstream is the other end of the tunnel.
                 transaction!.status = 200
-                return send(HTTPAnswer.granted(proxy: nil)[...], to: client, &down) == 0 ? .switched : .ended(.clientReset)
+                let granted = HTTPAnswer.granted(proxy: nil)
+                transaction!.headBytes = granted.count
+                return send(granted[...], to: client, &down) == 0 ? .switched : .ended(.clientReset)
             }
             // It is between the client and another proxy: what they speak behind it is their own affair, once that one has agreed.
         }
@@ -174,18 +179,21 @@ extension HTTPRelay {
         // Of one that is asked again, nothing but its bytes is kept.
         var reader = requestReader ?? HeadReader(.request)
         guard (try? reader.read(stash.span)) == true, let message = try? RequestMessage(reader, stash.span) else { return }
-        begin(message, stash.span)
+        begin(message, reader, stash.span)
         transaction!.status = status
         record(ending)
     }
 
-    private func begin(_ message: RequestMessage, _ bytes: Span<UInt8>) {
+    private func begin(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) {
         let isTold = session.worker.observer.wantsTransactions
         transaction = Transaction(
             method: message.method, isVersion10: message.isVersion10, keepsAlive: message.mayBeFollowed,
             upgrades: message.upgrade != nil, startedAt: now, upBefore: up.moved, downBefore: down.moved,
             request: message.body == .none ? .done : .plain, methodText: isTold ? message.method(bytes) : "",
             target: isTold ? message.target(bytes) : "", name: isTold ? session.name?.description : nil)
+        guard isTold else { return }
+        transaction!.referer = reader.value(of: "referer", bytes)
+        transaction!.userAgent = reader.value(of: "user-agent", bytes)
     }
 
     /// Moves what has come of the body.
