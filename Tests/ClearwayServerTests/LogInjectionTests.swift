@@ -85,7 +85,7 @@ private struct HostileRequests {
     /// - Parameter expected: gets a line for it, as `Readers/read_log.py` wants it.
     mutating func record(_ number: Int, _ expected: inout [UInt8]) -> SessionRecord {
         let isRead = chance.below(10) > 0
-        let host = chance.below(4) == 0 ? "2001:db8::\(number % 9_000)" : "192.0.2.\(number % 256)"
+        let host = chance.below(4) == 0 ? "2001:db8::\(1 + number % 9_000)" : "192.0.2.\(number % 256)"
         let client = host.contains(":") ? "[\(host)]:\(1 + number % 65_535)" : "\(host):\(1 + number % 65_535)"
         var record = SessionRecord(
             number: UInt64(number), listener: text(), client: ClientAddress(SocketAddress(client)!),
