@@ -22,11 +22,13 @@ extension Situations {
                     try host.require(["sysctl", "-qw", "net.ipv4.ip_local_port_range=2000 65000", "net.ipv4.tcp_tw_reuse=1"])
                 }
                 // Without us they are understood in several ways: the readers do differ, and the judge sees it.
-                let control = try peers.play(count: 2_000, seed: Self.seed, from: stage.topology.server)
+                let (control, _) = try peers.play(count: 2_000, seed: Self.seed, from: stage.topology.server)
                 #expect(control.connections == 2_000 && control.disagreements > 500)
 
-                let judgement = try peers.play(count: Self.count, seed: Self.seed, from: stage.topology.client)
+                let (judgement, answers) = try peers.play(count: Self.count, seed: Self.seed, from: stage.topology.client)
                 #expect(judgement.disagreements == 0, "\(judgement.some.joined(separator: "\n"))")
+                // Nobody has waited for more than there was.
+                #expect(!answers.contains("unanswered"), "\(answers)")
                 #expect(judgement.requests > Self.count / 3 && judgement.connections > Self.count / 3)
             }
         }
@@ -54,7 +56,9 @@ private struct StreamPeers {
     }
 
     /// Says so many streams from that host to the server.
-    func play(count: Int, seed: Int, from host: Namespace) throws -> Judgement {
+    ///
+    /// - Returns: how they were understood, and the statuses that they were answered with.
+    func play(count: Int, seed: Int, from host: Namespace) throws -> (judgement: Judgement, answers: String) {
         let (streams, heard) = (stage.topology.scratch.file("streams"), stage.topology.scratch.file("heard"))
         let made = try host.finish(["/usr/bin/python3", script, "make", "\(count)", "\(seed)", streams], limit: 120)
         guard made.succeeded else { throw SituationError("http_streams.py make: \(made.errors)") }
@@ -72,10 +76,10 @@ private struct StreamPeers {
         let judged = try host.finish(["/usr/bin/python3", script, "judge", heard], limit: 300)
         guard judged.succeeded else { throw SituationError("http_streams.py judge: \(judged.errors)") }
         let judgement = try JSONDecoder().decode(Judgement.self, from: Data(judged.output.utf8))
-        let statuses = said.output.split(separator: "\n").joined(separator: ", ")
+        let answers = said.output.split(separator: "\n").joined(separator: ", ")
         print(
-            "HTTP streams: \(count) in \(Int(seconds)) s, \(judgement.requests) requests, \(judgement.distinct) streams that differ; \(statuses)"
+            "HTTP streams: \(count) in \(Int(seconds)) s, \(judgement.requests) requests, \(judgement.distinct) streams that differ; \(answers)"
         )
-        return judgement
+        return (judgement, answers)
     }
 }

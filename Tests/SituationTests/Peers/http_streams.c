@@ -1,7 +1,7 @@
 // Both ends of HTTPStreamsTests.swift, for a hundred thousand connections in a minute.
 //
 //   http_streams say HOST PORT STREAMS    says each of the streams over a connection of its own, 64 at a time, and reads what it gets; prints
-//                                         how often it saw each status
+//                                         how often it saw each status, and how many of the streams nobody answered
 //   http_streams hear HOST HEARD          prints its port, then answers whatever can be taken for a request, until standard input ends and no
 //                                         connection is open; what it heard over each connection is in HEARD
 //
@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MOST = 4096, UNDER_WAY = 64, SILENCE = 20000 };
+enum { MOST = 4096, UNDER_WAY = 64, SILENCE = 10000 };
 
 struct connection {
     char *bytes;
@@ -251,8 +251,9 @@ static void say(const char *host, int port, const char *file) {
         struct epoll_event events[64];
         int ready = epoll_wait(loop, events, 64, SILENCE);
         if (ready == 0) {
-            fprintf(stderr, "%d streams get no answer, one of them before byte %zu\n", open, next);
-            exit(1);
+            // Somebody waits for more than there is: the judge sees what was understood.
+            printf("unanswered %d\n", open);
+            break;
         }
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
