@@ -1,4 +1,5 @@
 import Configuration
+import Foundation
 import Testing
 import TransparentSockets
 
@@ -99,6 +100,15 @@ import TransparentSockets
         let agent: [UInt8] = Array("é".utf8) + [0xE9, 0x22]
         #expect(try Self.log(.json) { $0.userAgent = agent }.contains(#""user_agent_latin1":"Ã©é\""}"#))
         #expect(try Self.log(.logfmt) { $0.userAgent = agent }.contains(#" user_agent="é\xe9\"""#))
+    }
+
+    @Test(arguments: ["", "http = true"])
+    func aLogWithoutRequestsIsWarnedOf(key: String) throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("combined-\(getpid())-\(key.count).toml")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try Data("[log]\nformat = \"combined\"\n[[listener]]\nlocal = true\n\(key)\n".utf8).write(to: file)
+        let warnings = warnings(of: try loadConfiguration(file.path))
+        #expect(warnings.count { $0.contains("no listener understands HTTP") } == (key.isEmpty ? 1 : 0))
     }
 
     @Test func whatARecordOfARequestHas() throws {

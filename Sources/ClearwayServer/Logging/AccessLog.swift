@@ -54,15 +54,13 @@ class AccessLog: SessionObserver, @unchecked Sendable {
 
     func sessionEnded(_ record: SessionRecord) {
         // Of its requests each had a record.
-        guard record.requests == 0 else { return }
-        write(record, "session")
+        guard record.requests == 0, wantsTransactions else { return }
+        write(record, nil, "session")
     }
 
     func transactionEnded(_ record: SessionRecord) {
-        guard wantsTransactions else { return }
-        var record = record
-        if let transaction = record.transaction { record.transaction = withoutSecrets(transaction) }
-        guard format == .combined, let transaction = record.transaction else { return write(record, "request") }
+        guard wantsTransactions, let transaction = record.transaction.map(withoutSecrets) else { return }
+        guard format == .combined else { return write(record, transaction, "request") }
         requests.append(combined: record, transaction, now: cs_realtime_microseconds())
         lines += 1
     }
@@ -78,9 +76,7 @@ class AccessLog: SessionObserver, @unchecked Sendable {
 
     var wantsTransactions: Bool { settings.load(ordering: .relaxed) >> 16 & 1 == 1 && isLogged(.info) }
 
-    private func write(_ record: SessionRecord, _ message: String) {
-        guard wantsTransactions else { return }
-        let transaction = record.transaction
+    private func write(_ record: SessionRecord, _ transaction: TransactionRecord?, _ message: String) {
         var fields: [(key: String, value: LogValue)] = []
         fields.reserveCapacity(22)
         // There is none yet; the place is kept for what it will have to say.
