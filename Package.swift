@@ -87,10 +87,10 @@ let package = Package(
         .testTarget(
             name: "ClearwayServerTests",
             dependencies: [
-                "ClearwayServer", "Configuration", "DataPlane", "Protocols", "TransparentSockets",
+                "TestSupport", "ClearwayServer", "Configuration", "DataPlane", "Protocols", "TransparentSockets",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
-            swiftSettings: strict),
+            exclude: ["Readers"], swiftSettings: strict),
         .testTarget(
             name: "TransparentSocketsTests",
             dependencies: ["TransparentSockets", "CSockets", .product(name: "SystemPackage", package: "swift-system")],

@@ -162,3 +162,9 @@ show_web_log() {
     echo "the server's log:"
     grep GET "$scratch/web.log" | sed -E -e 's/^::ffff://' -e 's/ \[[^]]*\]//'
 }
+# Requests in the format `combined`, without the time and the client's version.
+requests_are() { [[ $(grep -c ' HTTP/1\.[01]" ' "$scratch/clearway.log") -ge $1 ]]; }
+show_requests() {
+    echo "access log:"
+    grep ' HTTP/1\.[01]" ' "$scratch/clearway.log" | sed -E -e 's/ \[[^]]*\]/ [TIME]/' -e 's|"curl/[^"]*"|"curl"|'
+}

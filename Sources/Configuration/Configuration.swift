@@ -15,14 +15,17 @@ public struct Configuration: Sendable, Equatable {
     public struct Log: Sendable, Equatable {
         /// From the gravest to the least; a level includes those before it.
         public enum Level: String, Sendable, CaseIterable { case critical, error, warning, notice, info, debug }
-        public enum Format: String, Sendable, CaseIterable { case plain, logfmt, json }
+        /// `combined` is that of web servers, for requests of HTTP alone; all else is `plain` then, and on standard error.
+        public enum Format: String, Sendable, CaseIterable { case plain, logfmt, json, combined }
 
         public var level = Level.info
         public var format = Format.plain
         /// Path of the log file; `nil` is standard error.
         public var file: String?
-        /// One line for each session that ended.
+        /// One line for each session that ended, and each request.
         public var access = true
+        /// What stands behind the question mark of requests' targets and referrers.
+        public var query = true
 
         public init() {}
     }

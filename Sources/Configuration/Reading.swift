@@ -3,7 +3,7 @@ extension Configuration {
         "workers", "max_sessions", "max_flows", "min_body_rate", "relay", "batch", "log", "timeouts", "firewall", "listener",
         "upstream", "rule",
     ]
-    private static let logKeys = ["level", "format", "file", "access"]
+    private static let logKeys = ["level", "format", "file", "access", "query"]
     private static let timeoutKeys = [
         "connect", "handshake", "bind", "sniff", "idle", "half_close", "flow", "flow_unanswered", "drain",
     ]
@@ -39,6 +39,7 @@ extension Configuration {
             log.format = section.choice("format", of: Log.Format.self) ?? log.format
             if let (path, _) = section.string("file"), !path.isEmpty { log.file = path }
             log.access = section.boolean("access") ?? log.access
+            log.query = section.boolean("query") ?? log.query
         }
         if let node = top.entries["timeouts"] {
             timeouts.read(node, keys: Self.timeoutKeys, homes: Self.homes(except: "[timeouts]"), collector)

@@ -139,7 +139,7 @@ import TransparentSockets
             log, sink, LogLine(host: "gw1", topic: "transocks", lacksNotice: true), try DrainSignal())
         say(observer)
         observer.turnEnded()
-        return String(decoding: sink.take().records, as: UTF8.self)
+        return String(decoding: sink.take().waiting.records, as: UTF8.self)
             .replacing(/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z/, with: "TIME")
             .replacing("\(getpid())", with: "PID")
             .replacing(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/, with: "ID")
@@ -275,7 +275,7 @@ import TransparentSockets
         for number in 0..<1_000 { observer.sessionOpened(Self.opening(UInt64(number))) }
         observer.sessionOpened(Self.opening(0))
         observer.turnEnded()
-        let text = String(decoding: sink.take().records, as: UTF8.self)
+        let text = String(decoding: sink.take().waiting.records, as: UTF8.self)
         let ids = text.matches(of: /request_id="([^"]*)"/).map { String($0.output.1) }
         #expect(ids.count == 1_001)
         #expect(Set(ids).count == 1_000)

@@ -24,7 +24,7 @@ import Testing
             "[log]\nlevel = 'trace'\nformat = 'jsn'\nfile = 3\naccess = 'yes'",
             [
                 #"2:9: level: expected "critical", "error", "warning", "notice", "info" or "debug", found "trace""#,
-                #"3:10: format: expected "plain", "logfmt" or "json", found "jsn", did you mean "json"?"#,
+                #"3:10: format: expected "plain", "logfmt", "json" or "combined", found "jsn", did you mean "json"?"#,
                 "4:8: file: expected a string, found the integer 3",
                 #"5:10: access: expected true or false, found the string "yes""#,
             ]

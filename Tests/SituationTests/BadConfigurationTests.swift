@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// What is wrong with a configuration is said with its place, by `check` and by `run` alike.
     @Suite struct BadConfiguration {
         struct Mistake: CustomTestStringConvertible {

@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-extension Situations {
-    /// What clients and servers that mean harm, or are only odd, have done to the relay of requests.
+extension PatientSituations {
+    /// What clients and servers that mean harm, or are only odd, have done to the relay of requests: mostly, to let it wait.
     @Suite struct HTTPAttacks {
         private static let variant = Variant()
         private static let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -10,7 +10,7 @@ extension Situations {
         private static func configuration(timeouts: String = "handshake = \"2s\"\nsniff = \"200ms\"", policy: String = "")
             -> ClearwayConfiguration
         {
-            var configuration = InterceptedHTTP.configuration(variant, policy: policy)
+            var configuration = Situations.InterceptedHTTP.configuration(variant, policy: policy)
             configuration.timeouts = timeouts
             return configuration
         }
@@ -105,7 +105,7 @@ extension Situations {
         /// A client that takes its response slowly is not taken for one that is slow to ask.
         @Test(arguments: [Variant(mover: .copy), Variant(mover: .splice)])
         func aSlowReaderThatHasAskedAgain(variant: Variant) throws {
-            var configuration = InterceptedHTTP.configuration(variant)
+            var configuration = Situations.InterceptedHTTP.configuration(variant)
             configuration.timeouts = "handshake = \"500ms\""
             try play(variant, configuration: configuration) { stage in
                 let listener = try stage.server.listen(variant.family.server)
@@ -130,36 +130,6 @@ extension Situations {
                 #expect(try stage.server.receive(server, request.utf8.count) == request)
                 try stage.server.send(server, Self.ok)
                 #expect(try stage.client.receive(client, Self.ok.utf8.count) == Self.ok)
-            }
-        }
-
-        /// Asks for what is forbidden, in a row without end, and reads what it gets.
-        private static let flood = #"""
-            import socket, sys, threading
-            sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-            requests = b"GET / HTTP/1.1\r\nHost: blocked.example\r\n\r\n" * 4000
-            def read():
-                while sock.recv(1 << 20): pass
-            threading.Thread(target=read, daemon=True).start()
-            while True: sock.sendall(requests)
-            """#
-
-        /// Requests that we answer ourselves wait for no server: one client with many of them must leave time for others.
-        @Test func answersOfOursWithoutEnd() throws {
-            let policy = "[[rule]]\ndomain = \"blocked.example\"\naction = \"reject\""
-            try play(Self.variant, configuration: Self.configuration(policy: policy)) { stage in
-                let (host, port) = (Self.variant.family.server, try stage.server.listen(Self.variant.family.server).int("port"))
-                let flood = try stage.topology.client.start(["python3", "-c", Self.flood, host, "\(port)"])
-                defer { flood.end() }
-                Thread.sleep(forTimeInterval: 1)
-                for _ in 1...3 {
-                    let begun = ContinuousClock.now
-                    let other = try stage.client.connect(host, port).socket
-                    try stage.client.send(other, "GET / HTTP/1.1\r\nHost: blocked.example\r\n\r\n")
-                    #expect(try stage.client.receive(other, 12) == "HTTP/1.1 403")
-                    #expect(ContinuousClock.now - begun < .seconds(1))
-                    try stage.client.close(other)
-                }
             }
         }
 
@@ -219,8 +189,10 @@ extension Situations {
                 }
                 // Each has been looked at by then.
                 Thread.sleep(forTimeInterval: 0.5)
-                let late = try stage.client.connect(Family.v4.routerTowardsClient, 1080).socket
-                #expect(try stage.client.drain(late).end == "ECONNRESET")
+                // As it connects, or a moment later.
+                let late = try stage.client.perform("connect", ["host": Family.v4.routerTowardsClient, "port": 1080])
+                let end = late.outcome == "connected" ? try stage.client.drain(late.socket).end : late.outcome
+                #expect(end == "ECONNRESET")
                 // What is over does not count.
                 for client in slow { try stage.client.close(client) }
                 _ = try stage.clearway.waitForSessions(11)

@@ -12,9 +12,10 @@ extension Situations {
             case forward
             case reverse
 
-            /// Ports of the server's: of a peer, and of WebSockets.
+            /// Ports of the server's: of a peer, of WebSockets, and of node.
             static let peerPort = 8083
             static let socketPort = 8084
+            static let nodePort = 8085
 
             var testDescription: String { rawValue }
             var variant: Variant { Variant(family: self == .interceptedV6 ? .v6 : .v4) }
@@ -29,7 +30,7 @@ extension Situations {
                 case .reverse:
                     configuration = ClearwayConfiguration(variant)
                     configuration.listeners = []
-                    let ports = WebServer.allCases.map(\.port) + [Self.peerPort, Self.socketPort]
+                    let ports = WebServer.allCases.map(\.port) + [Self.peerPort, Self.socketPort, Self.nodePort]
                     configuration.policy = ports.map { port in
                         ClearwayConfiguration.servedListener(
                             "http", name: "site-\(port)", port: port, reach: nil, more: "origin = \"http://198.51.100.2:\(port)\"")
@@ -50,6 +51,9 @@ extension Situations {
                 ["http_proxy": self == .forward ? "http://\(Family.v4.servedURL)" : "", "no_proxy": ""]
             }
 
+            /// The address and port of the proxy, for programs that are told.
+            var proxy: [String] { self == .forward ? ["192.0.2.1", "1080"] : [] }
+
             var curl: [String] {
                 let proxy = self == .forward ? ["--proxy", "http://\(Family.v4.servedURL)"] : ["--noproxy", "*"]
                 return ["curl", "-sS", "--globoff", "--max-time", "15"] + proxy
@@ -58,14 +62,14 @@ extension Situations {
 
         /// Has curl fetch something; what it says, its output being a file.
         @discardableResult
-        private static func curl(_ stage: Stage, _ place: Place, _ arguments: String...) throws -> String {
+        static func curl(_ stage: Stage, _ place: Place, _ arguments: String...) throws -> String {
             let finished = try stage.topology.client.finish(place.curl + arguments)
             #expect(finished.succeeded, "\(arguments): \(finished.errors)")
             return finished.output
         }
 
         /// Whether the next records are these: method, path, status, and how many bytes the body has.
-        private static func expect(
+        static func expect(
             _ rows: [(method: String, path: String, status: Int, body: Int)], in records: some Collection<AccessRecord>,
             sourceLocation: SourceLocation = #_sourceLocation
         ) {
@@ -363,9 +367,8 @@ extension Situations {
                 let script = peerScript("websocket.py")
                 _ = try stage.topology.server.start(["/usr/bin/python3", script, "serve", "\(Place.socketPort)"])
                 try stage.topology.server.waitUntilListening(on: Place.socketPort)
-                let proxy = place == .forward ? ["192.0.2.1", "1080"] : []
                 let asked = try stage.topology.client.finish(
-                    ["/usr/bin/python3", script, "ask", place.url(Place.socketPort, "echo", scheme: "ws")] + proxy)
+                    ["/usr/bin/python3", script, "ask", place.url(Place.socketPort, "echo", scheme: "ws")] + place.proxy)
                 #expect(asked.output == "1000\n", "\(asked.errors)")
                 // A tunnel is a session, and no more.
                 if place != .forward { Self.expect([("GET", "echo", 101, 0)], in: try stage.clearway.waitForRequests(1)) }

@@ -63,10 +63,13 @@ extension Situations {
 
         /// Bodies of some size, which go by splice where it is used.
         @Test(arguments: moved)
-        func bulk(variant: Variant) throws {
-            try play(variant, configuration: Self.configuration(variant)) { stage in
+        func bulk(variant: Variant) throws { try Self.move(20_000_003, variant) }
+
+        @Test func aGibibyteEachWay() throws { try Self.move(1 << 30, Variant(mover: .splice)) }
+
+        private static func move(_ bytes: Int, _ variant: Variant) throws {
+            try play(variant, configuration: configuration(variant)) { stage in
                 let exchange = try MessageExchange(stage)
-                let bytes = 20_000_003
                 try stage.client.send(exchange.client, "PUT /big HTTP/1.1\r\nHost: a\r\nContent-Length: \(bytes)\r\n\r\n")
                 let pouring = try stage.client.begin("pour", ["socket": exchange.client, "bytes": bytes])
                 try exchange.accept()

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// What `rules` prints is for people who load it themselves: it must load, work, and be undone by what it says.
     @Suite struct PrintedRules {
         private static let variants = [

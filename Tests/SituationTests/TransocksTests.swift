@@ -73,6 +73,8 @@ extension Situations {
                 try stage.startProxy(.microsocks)
                 let (client, server) = try stage.connected()
                 try stage.client.shut(client)
+                // The client's end comes first, as the record says.
+                #expect(try stage.server.drain(server).end == "fin")
                 try stage.server.shut(server)
                 try waitUntil("the end of the session") { transocks.log.contains("\"proxy ends\"") }
                 let fields = #"client_addr="192\.0\.2\.2:[0-9]+" dest_addr="198\.51\.100\.2:[0-9]+" "#

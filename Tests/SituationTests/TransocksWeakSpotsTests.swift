@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// What transocks was known to fail at. docs/transocks.md has the list, and which test shows what.
     @Suite struct TransocksWeakSpots {
         private static let port = TransocksConfiguration.proxyPort

@@ -1,6 +1,6 @@
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// The destination's network is gone: by an ICMP message, by a missing route, or by silence.
     @Suite struct UnreachableUpstream {
         @Test(arguments: Variant.representative)

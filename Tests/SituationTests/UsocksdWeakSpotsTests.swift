@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-extension Situations {
+extension PatientSituations {
     /// What usocksd was known to fail at. docs/usocksd.md has the list, and which test shows what.
     @Suite struct UsocksdWeakSpots {
         private static let v4 = "192.0.2.1:1080"

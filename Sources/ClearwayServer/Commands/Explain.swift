@@ -144,7 +144,7 @@ func warnings(of configuration: Configuration) -> [String] {
     }
     let more = shadowed.count > mostWarnings ? ["\(shadowed.count - mostWarnings) more rules never decide"] : []
     return emptyLists(of: configuration) + shadowed.prefix(mostWarnings) + more + strangers(of: configuration)
-        + loops(of: configuration)
+        + loops(of: configuration) + idleLog(of: configuration)
 }
 
 /// A list without entries is allowed, as lists come from elsewhere, and tells of a download that failed.
@@ -155,6 +155,12 @@ private func emptyLists(of configuration: Configuration) -> [String] {
             + (configuration.rules[rule].canMatch ? "" : ": rule \(rule + 1) never decides")
     }
     return lines + (all.count > mostWarnings ? ["\(all.count - mostWarnings) more lists have no entries"] : [])
+}
+
+/// A log for requests that nobody reads.
+private func idleLog(of configuration: Configuration) -> [String] {
+    guard configuration.log.format == .combined, !configuration.listeners.contains(where: \.understandsHTTP) else { return [] }
+    return ["log.format = \"combined\" has lines for requests alone, and no listener understands HTTP (http = true)"]
 }
 
 /// Rules for a protocol that none of their listeners carries.

@@ -10,10 +10,12 @@ class AccessLog: SessionObserver, @unchecked Sendable {
     private let sink: LogSink
     private let line: LogLine
     private let drainedWorkers: DrainSignal
-    /// Format, threshold and switch, in one word that a reload changes and every record reads.
+    /// Format, threshold and switches, in one word that a reload changes and every record reads.
     private let settings: Atomic<UInt64>
     private var clock = LogClock()
     private var buffer: [UInt8] = []
+    /// Lines of the format `combined`, which has no place for other records.
+    private var requests: [UInt8] = []
     private var lines: UInt64 = 0
     private var recent: [String: Repetition] = [:]
 
@@ -36,7 +38,7 @@ class AccessLog: SessionObserver, @unchecked Sendable {
     private static func packed(_ log: Configuration.Log) -> UInt64 {
         let format = UInt64(Configuration.Log.Format.allCases.firstIndex(of: log.format) ?? 0)
         let level = UInt64(Configuration.Log.Level.allCases.firstIndex(of: log.level) ?? 0)
-        return format | level << 8 | (log.access ? 1 << 16 : 0)
+        return format | level << 8 | (log.access ? 1 << 16 : 0) | (log.query ? 1 << 17 : 0)
     }
 
     private var format: Configuration.Log.Format {
@@ -52,19 +54,33 @@ class AccessLog: SessionObserver, @unchecked Sendable {
 
     func sessionEnded(_ record: SessionRecord) {
         // Of its requests each had a record.
-        guard record.requests == 0 else { return }
-        write(record, "session")
+        guard record.requests == 0, wantsTransactions else { return }
+        write(record, nil, "session")
     }
 
-    func transactionEnded(_ record: SessionRecord) { write(record, "request") }
+    func transactionEnded(_ record: SessionRecord) {
+        guard wantsTransactions, let transaction = record.transaction.map(withoutSecrets) else { return }
+        guard format == .combined else { return write(record, transaction, "request") }
+        requests.append(combined: record, transaction, now: cs_realtime_microseconds())
+        lines += 1
+    }
+
+    private func withoutSecrets(_ transaction: TransactionRecord) -> TransactionRecord {
+        var transaction = transaction
+        transaction.referer = LoggedURL.withoutUser(transaction.referer)
+        guard settings.load(ordering: .relaxed) >> 17 & 1 == 0 else { return transaction }
+        transaction.target = LoggedURL.withoutQuery(transaction.target)
+        transaction.referer = LoggedURL.withoutQuery(transaction.referer)
+        return transaction
+    }
 
     var wantsTransactions: Bool { settings.load(ordering: .relaxed) >> 16 & 1 == 1 && isLogged(.info) }
 
-    private func write(_ record: SessionRecord, _ message: String) {
-        guard wantsTransactions else { return }
-        let transaction = record.transaction
+    private func write(_ record: SessionRecord, _ transaction: TransactionRecord?, _ message: String) {
         var fields: [(key: String, value: LogValue)] = []
-        fields.reserveCapacity(18)
+        fields.reserveCapacity(22)
+        // There is none yet; the place is kept for what it will have to say.
+        if transaction != nil { fields.append(("cache", .text("none"))) }
         fields.append(("client", .address(record.client.value)))
         if let datagrams = record.datagrams {
             fields.append(("datagrams_down", .count(datagrams.down)))
@@ -86,6 +102,7 @@ class AccessLog: SessionObserver, @unchecked Sendable {
         if let name = record.name { fields.append(("name", .text(name))) }
         if record.datagrams != nil { fields.append(("protocol", .text("udp"))) }
         if case .denied(let reason) = record.cause { fields.append(("reason", .text(reason))) }
+        if let transaction, !transaction.referer.isEmpty { fields.append(field("referer", transaction.referer)) }
         if let rule = record.rule {
             fields.append(("rule", .count(UInt64(rule + 1))))
         } else {
@@ -98,7 +115,16 @@ class AccessLog: SessionObserver, @unchecked Sendable {
         fields.append(("up", .count(record.up)))
         fields.append(("upstream", .text(record.upstream ?? (record.ending == .proxyRejected ? "reject" : "direct"))))
         if let user = record.user { fields.append(("user", .text(user))) }
+        if let transaction, !transaction.userAgent.isEmpty { fields.append(field("user_agent", transaction.userAgent)) }
         write(.info, message, fields)
+    }
+
+    /// What a client sent, which may be any bytes. JSON's texts cannot hold what is no UTF-8: there each byte is the character that ISO 8859-1
+    /// has for it, under a name that says so.
+    private func field(_ key: String, _ bytes: [UInt8]) -> (key: String, value: LogValue) {
+        if let text = String(validating: bytes, as: UTF8.self) { return (key, .text(text)) }
+        guard format == .json else { return (key, .bytes(bytes)) }
+        return (key + "_latin1", .text(String(String.UnicodeScalarView(bytes.map { UnicodeScalar($0) }))))
     }
 
     func sessionOpened(_ opening: SessionOpening) {}
@@ -139,9 +165,10 @@ class AccessLog: SessionObserver, @unchecked Sendable {
     }
 
     func turnEnded() {
-        guard !buffer.isEmpty else { return }
-        sink.append(buffer, lines: lines)
+        guard lines > 0 else { return }
+        sink.append(buffer, requests: requests, lines: lines)
         buffer.removeAll(keepingCapacity: buffer.capacity <= 1 << 16)
+        requests.removeAll(keepingCapacity: requests.capacity <= 1 << 16)
         lines = 0
     }
 

@@ -21,7 +21,24 @@ struct LogClock {
         bytes.append(UInt8(ascii: "Z"))
     }
 
-    private static func calendar(_ second: UInt64) -> [UInt8] {
+    /// The time as the logs of web servers have it: `10/Oct/2000:13:55:36 +0000`.
+    ///
+    /// - Parameter microseconds: since 1970-01-01.
+    static func appendOfWebServers(microseconds: UInt64, to bytes: inout [UInt8]) {
+        let second = microseconds / 1_000_000
+        let (year, month, day) = date(second)
+        let names: StaticString = "JanFebMarAprMayJunJulAugSepOctNovDec"
+        bytes.append(decimal: day, width: 2)
+        bytes.append("/" as StaticString)
+        bytes.append(contentsOf: UnsafeBufferPointer(start: names.utf8Start + Int(month - 1) * 3, count: 3))
+        bytes.append("/" as StaticString)
+        bytes.append(decimal: year, width: 4)
+        bytes.append(":" as StaticString)
+        appendTime(second, to: &bytes)
+        bytes.append(" +0000" as StaticString)
+    }
+
+    private static func date(_ second: UInt64) -> (year: UInt64, month: UInt64, day: UInt64) {
         // Days since 0000-03-01, in eras of 400 years: the leap day then comes last in its year.
         let days = second / 86_400 + 719_468
         let era = days / 146_097
@@ -30,19 +47,27 @@ struct LogClock {
         let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
         let shifted = (5 * dayOfYear + 2) / 153
         let month = shifted < 10 ? shifted + 3 : shifted - 9
-        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * shifted + 2) / 5 + 1)
+    }
+
+    private static func calendar(_ second: UInt64) -> [UInt8] {
+        let (year, month, day) = date(second)
         var bytes: [UInt8] = []
         bytes.append(decimal: year, width: 4)
         bytes.append("-" as StaticString)
         bytes.append(decimal: month, width: 2)
         bytes.append("-" as StaticString)
-        bytes.append(decimal: dayOfYear - (153 * shifted + 2) / 5 + 1, width: 2)
+        bytes.append(decimal: day, width: 2)
         bytes.append("T" as StaticString)
+        appendTime(second, to: &bytes)
+        return bytes
+    }
+
+    private static func appendTime(_ second: UInt64, to bytes: inout [UInt8]) {
         bytes.append(decimal: second % 86_400 / 3_600, width: 2)
         bytes.append(":" as StaticString)
         bytes.append(decimal: second % 3_600 / 60, width: 2)
         bytes.append(":" as StaticString)
         bytes.append(decimal: second % 60, width: 2)
-        return bytes
     }
 }

@@ -4,6 +4,8 @@ internal import TransparentSockets
 /// A value of a log record's field.
 enum LogValue {
     case text(String)
+    /// What a stranger sent, and no UTF-8. Not for JSON.
+    case bytes([UInt8])
     case count(UInt64)
     /// Nanoseconds, written as seconds with up to six decimals.
     case duration(UInt64)
@@ -16,6 +18,7 @@ enum LogValue {
 /// | --- | --- |
 /// | plain | `TIME HOST TOPIC LEVEL: "MESSAGE" key=value …`, fields sorted by key |
 /// | logfmt | `topic=T logged_at=TIME severity=LEVEL utsname=HOST message="…" key=value …` |
+/// | combined | `plain`: records of requests are written elsewhere, by ``Swift/Array/append(combined:_:now:)`` |
 /// | json | one object a line: `topic`, `logged_at`, `severity`, `utsname`, `message`, then the fields |
 ///
 /// One record is one line whatever a value holds: control bytes and quotes are escaped, in JSON as JSON wants it.
@@ -32,7 +35,7 @@ struct LogLine {
     ) {
         let level = name(of: level)
         switch format {
-        case .plain:
+        case .plain, .combined:
             time.append(to: &bytes)
             bytes.append(" ")
             bytes.append(host)
@@ -112,6 +115,7 @@ extension [UInt8] {
     mutating func append(_ value: LogValue, _ escaping: Escaping) {
         switch value {
         case .text(let text): appendQuoted(text, escaping)
+        case .bytes(let bytes): appendQuoted(bytes)
         case .count(let count): append(decimal: count)
         case .duration(let nanoseconds): append(seconds: nanoseconds)
         case .address(let address):
@@ -159,6 +163,33 @@ extension [UInt8] {
 
     mutating func appendQuoted(_ text: String, _ escaping: Escaping) {
         append(UInt8(ascii: "\""))
+        append(escaping: text, escaping)
+        append(UInt8(ascii: "\""))
+    }
+
+    /// As Go's strconv.Quote has it: what is no UTF-8 byte by byte.
+    private mutating func appendQuoted(_ bytes: [UInt8]) {
+        append(UInt8(ascii: "\""))
+        var parser = Unicode.UTF8.ForwardParser()
+        var iterator = bytes.makeIterator()
+        var (start, end) = (0, 0)
+        while true {
+            switch parser.parseScalar(from: &iterator) {
+            case .valid(let scalar): end += scalar.count
+            case .error(let length):
+                append(escaping: String(decoding: bytes[start..<end], as: UTF8.self), .go)
+                for byte in bytes[end..<end + length] { append(hexadecimalEscape: byte) }
+                end += length
+                start = end
+            case .emptyInput:
+                append(escaping: String(decoding: bytes[start..<end], as: UTF8.self), .go)
+                append(UInt8(ascii: "\""))
+                return
+            }
+        }
+    }
+
+    private mutating func append(escaping text: String, _ escaping: Escaping) {
         var text = text
         text.withUTF8 { utf8 in
             var next = 0
@@ -166,12 +197,17 @@ extension [UInt8] {
                 let byte = utf8[next]
                 next += 1
                 switch byte {
-                // Terminals obey the control characters beyond ASCII, too, and readers end lines at U+2028 and turn them around at U+202E.
+                // Terminals obey the control characters beyond ASCII, too, and readers end lines at U+2028 and turn them around at U+202E and
+                // U+2067.
                 case 0xC2 where utf8[next] < 0xA0:
                     append("\\u00" as StaticString)
                     append(hexadecimal: utf8[next] >> 4)
                     append(hexadecimal: utf8[next] & 15)
                     next += 1
+                case 0xE2 where utf8[next] == 0x81 && (0xA6...0xA9).contains(utf8[next + 1]):
+                    append("\\u206" as StaticString)
+                    append(hexadecimal: utf8[next + 1] - 0xA0)
+                    next += 2
                 case 0xE2 where utf8[next] == 0x80 && (0xA8...0xAE).contains(utf8[next + 1]):
                     append("\\u202" as StaticString)
                     append(hexadecimal: utf8[next + 1] & 15)
@@ -187,14 +223,24 @@ extension [UInt8] {
                 case 0x0B where escaping == .go: append("\\v" as StaticString)
                 case 0x0C where escaping == .go: append("\\f" as StaticString)
                 case 0..<0x20, 0x7F:
-                    append(escaping == .json ? "\\u00" as StaticString : "\\x" as StaticString)
+                    guard escaping == .json else {
+                        append(hexadecimalEscape: byte)
+                        continue
+                    }
+                    append("\\u00" as StaticString)
                     append(hexadecimal: byte >> 4)
                     append(hexadecimal: byte & 15)
                 default: append(byte)
                 }
             }
         }
-        append(UInt8(ascii: "\""))
+    }
+
+    /// `\xHH`
+    mutating func append(hexadecimalEscape byte: UInt8) {
+        append("\\x" as StaticString)
+        append(hexadecimal: byte >> 4)
+        append(hexadecimal: byte & 15)
     }
 
     private mutating func append(hexadecimal digit: UInt8) {

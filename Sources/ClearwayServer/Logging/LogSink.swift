@@ -13,23 +13,38 @@ final class LogSink: Sendable {
 
     private let state = Mutex<State>(State())
     private struct State {
-        var waiting: [UInt8] = []
+        var waiting = Waiting()
         var dropped: UInt64 = 0
     }
+
+    /// Whole lines.
+    struct Waiting {
+        var records: [UInt8] = []
+        /// Of the format `combined`.
+        var requests: [UInt8] = []
+
+        var isEmpty: Bool { records.isEmpty && requests.isEmpty }
+        var count: Int { records.count + requests.count }
+    }
+
     /// Readable when records wait.
     let wakeup: Int32
 
     init() throws(Failure) { wakeup = try newWakeup() }
 
-    /// - Parameter records: whole lines; taken over or dropped together.
-    func append(_ records: [UInt8], lines: UInt64 = 1) {
+    /// - Parameters:
+    ///   - records: whole lines; taken over or dropped together, as are
+    ///   - requests: those of the format `combined`.
+    ///   - lines: how many there are in both.
+    func append(_ records: [UInt8], requests: [UInt8] = [], lines: UInt64 = 1) {
         let mustWake = state.withLock { state in
-            guard state.waiting.count + records.count <= Self.limit else {
+            guard state.waiting.count + records.count + requests.count <= Self.limit else {
                 state.dropped += lines
                 return false
             }
             let wasEmpty = state.waiting.isEmpty
-            state.waiting += records
+            state.waiting.records += records
+            state.waiting.requests += requests
             return wasEmpty
         }
         if mustWake {
@@ -39,7 +54,7 @@ final class LogSink: Sendable {
     }
 
     /// Takes what waits, and the number of records lost since the last time.
-    func take() -> (records: [UInt8], dropped: UInt64) {
+    func take() -> (waiting: Waiting, dropped: UInt64) {
         var count: UInt64 = 0
         _ = cs_read(wakeup, &count, 8)
         return state.withLock { state in

@@ -9,13 +9,13 @@ final class Logs {
     let line: LogLine
     let logger: Logger
     private let handler: ServerLogHandler
-    private var file: LogFile
+    private var files: LogFiles
     private var clock = LogClock()
     private var format: Configuration.Log.Format
 
     init(_ log: Configuration.Log, _ line: LogLine) throws(Failure) {
         sink = try LogSink()
-        file = try LogFile(path: log.file)
+        files = try LogFiles(log)
         self.line = line
         format = log.format
         let handler = ServerLogHandler(log, sink, line)
@@ -23,37 +23,37 @@ final class Logs {
         logger = Logger(label: line.topic) { _ in handler }
     }
 
-    func configure(_ log: Configuration.Log, _ newFile: consuming LogFile?) {
+    func configure(_ log: Configuration.Log, _ newFiles: consuming LogFiles?) {
         handler.configure(log)
         format = log.format
-        if let newFile = consume newFile {
+        if let newFiles = consume newFiles {
             flush()
-            file = newFile
+            files = newFiles
         }
     }
 
-    var descriptor: Int32 { file.descriptor }
-    var hasPending: Bool { file.hasPending }
+    var descriptor: Int32 { files.descriptor }
+    var hasPending: Bool { files.hasPending }
 
-    /// Takes the records that gathered over to the file's buffer.
+    /// Takes the records that gathered over to the files' buffers.
     func collect() {
-        // While the file is slow, records wait in the sink, which is bounded.
-        guard !file.hasPending else { return }
-        var (records, dropped) = sink.take()
+        // While a file is slow, records wait in the sink, which is bounded.
+        guard !files.hasPending else { return }
+        var (waiting, dropped) = sink.take()
         if dropped > 0 {
             line.append(
-                to: &records, format, at: &clock, .error, "log records dropped: the log is written too slowly",
+                to: &waiting.records, format, at: &clock, .error, "log records dropped: the log is written too slowly",
                 [("dropped", .count(dropped))])
         }
-        if !records.isEmpty { file.add(records) }
+        if !waiting.isEmpty { files.add(waiting) }
     }
 
-    func writeSome() { file.writeSome() }
+    func writeSome() { files.writeSome() }
 
     func reopen() {
         flush()
         do throws(Failure) {
-            try file.reopen()
+            try files.reopen()
         } catch {
             logger.error("\(error.description)")
         }
@@ -61,9 +61,9 @@ final class Logs {
 
     /// Writes everything that waits, within a second: for the end, and before the file changes.
     func flush() {
-        file.flush(within: 1_000)
+        files.flush(within: 1_000)
         collect()
-        file.flush(within: 1_000)
+        files.flush(within: 1_000)
     }
 }
 

@@ -176,7 +176,7 @@ final class Server {
             plan, except: listeners, workers: workers.count, mark: rules.mark, batch: new.batch)
         let isMeasuredElsewhere = new.metrics != configuration.metrics
         let newMetrics = isMeasuredElsewhere ? try MetricsEndpoint(new, ipv6: ipv6, of: program, logs.logger) : nil
-        let log = try new.log.file == configuration.log.file ? nil : LogFile(path: new.log.file)
+        let log = try new.log.hasFiles(of: configuration.log) ? nil : LogFiles(new.log)
         let old = upstreams.routes
         try newMetrics?.start()
         do throws(SocketError) {

@@ -37,7 +37,8 @@ extension Configuration.Log {
             "information": .info, "info": .info, "debug": .debug,
         ]
         guard let level = levels[log.level] else { throw DropInError("no such level: \(log.level)") }
-        guard let format = log.format.isEmpty ? .plain : Format(rawValue: log.format) else {
+        // Theirs are three; `combined` is none of them.
+        guard let format = log.format.isEmpty ? .plain : Format(rawValue: log.format), format != .combined else {
             throw DropInError("invalid format: \(log.format)")
         }
         self.level = level

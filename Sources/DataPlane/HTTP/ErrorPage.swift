@@ -14,7 +14,6 @@ struct ErrorPage {
     ///   - closes: the connection ends behind it.
     ///   - isHead: it answers HEAD, and has no body.
     func bytes(closes: Bool, isHead: Bool = false) -> [UInt8] {
-        let body = "\(status) \(reason)\n\(text)\n"
         var head =
             "HTTP/1.1 \(status) \(reason)\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: \(body.utf8.count)\r\n"
         head += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
@@ -22,6 +21,11 @@ struct ErrorPage {
         if closes { head += "Connection: close\r\n" }
         return Array((head + "\r\n" + (isHead ? "" : body)).utf8)
     }
+
+    /// Of what ``bytes(closes:isHead:)`` gives.
+    func bodyLength(isHead: Bool) -> Int { isHead ? 0 : body.utf8.count }
+
+    private var body: String { "\(status) \(reason)\n\(text)\n" }
 
     private var reason: String {
         switch status {

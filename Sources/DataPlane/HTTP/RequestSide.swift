@@ -94,7 +94,7 @@ extension HTTPRelay {
                 phase = .opening
                 return .open
             case .respond(let page, let ending):
-                begin(message, bytes)
+                begin(message, reader, bytes)
                 transaction!.status = page.status
                 // Without a body, the next request is where we look for it.
                 guard ending == .proxyRejected, message.body == .none, message.mayBeFollowed, !isEnding else {
@@ -103,7 +103,10 @@ extension HTTPRelay {
                 }
                 stash = Array(bytes.extracting(reader.length..<count))
                 giveBack(reader)
-                guard sendDown(page.bytes(closes: false, isHead: message.method == .head)[...]) == 0 else {
+                let isHead = message.method == .head
+                let answer = page.bytes(closes: false, isHead: isHead)
+                transaction!.headBytes = answer.count - page.bodyLength(isHead: isHead)
+                guard sendDown(answer[...]) == 0 else {
                     return .ended(.clientReset)
                 }
                 record(ending)
@@ -119,7 +122,7 @@ extension HTTPRelay {
 
     /// Writes the head anew, for the upstream, with what has come of the body.
     private func forward(_ message: RequestMessage, _ reader: consuming HeadReader, _ bytes: Span<UInt8>) -> Step? {
-        begin(message, bytes)
+        begin(message, reader, bytes)
         phase = .exchanging
         headBegunAt = 0
         lastActivity = now
@@ -133,7 +136,9 @@ extension HTTPRelay {
                 giveBack(reader)
                 // To us: the upstream is the other end of the tunnel.
                 transaction!.status = 200
-                return sendDown(HTTPAnswer.granted(proxy: nil)[...]) == 0 ? .switched : .ended(.clientReset)
+                let granted = HTTPAnswer.granted(proxy: nil)
+                transaction!.headBytes = granted.count
+                return sendDown(granted[...]) == 0 ? .switched : .ended(.clientReset)
             }
             // It is between the client and another proxy: what they speak behind it is their own affair, once that one has agreed.
         }
@@ -180,12 +185,12 @@ extension HTTPRelay {
         // Of one that is asked again, nothing but its bytes is kept.
         var reader = requestReader ?? HeadReader(.request)
         guard (try? reader.read(stash.span)) == true, let message = try? RequestMessage(reader, stash.span) else { return }
-        begin(message, stash.span)
+        begin(message, reader, stash.span)
         transaction!.status = status
         record(ending)
     }
 
-    private func begin(_ message: RequestMessage, _ bytes: Span<UInt8>) {
+    private func begin(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) {
         let isTold = session.worker.observer.wantsTransactions
         transaction = Transaction(
             method: message.method, isVersion10: message.isVersion10, keepsAlive: message.mayBeFollowed,
@@ -193,6 +198,9 @@ extension HTTPRelay {
             downBefore: down.moved,
             request: message.body == .none ? .done : .plain, methodText: isTold ? message.method(bytes) : "",
             target: isTold ? message.target(bytes) : "", name: isTold ? session.name?.description : nil)
+        guard isTold else { return }
+        transaction!.referer = reader.value(of: "referer", bytes)
+        transaction!.userAgent = reader.value(of: "user-agent", bytes)
     }
 
     /// Moves what has come of the body.

@@ -71,6 +71,7 @@ extension HTTPRelay {
             // HTTP/1.0 knows no such thing (RFC 9110 §15.2).
             if !transaction!.isVersion10 {
                 responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output)
+                transaction!.headBytes += resources.output.count
             }
             responseStash = Array(bytes.extracting(length..<bytes.count))
             giveBack(reader)
@@ -88,6 +89,7 @@ extension HTTPRelay {
         if body == .untilClose || !transaction!.request.isDone || isEnding { transaction!.keepsAlive = false }
         responseWriter.write(
             message, reader, bytes, body: body, keepsAlive: transaction!.keepsAlive, into: &resources.output)
+        transaction!.headBytes += resources.output.count
         var rest = length..<bytes.count
         switch message.body {
         case .none: transaction!.response = .done
@@ -134,6 +136,7 @@ extension HTTPRelay {
         transaction!.status = message.status
         transaction!.firstByteAt = now
         responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output)
+        transaction!.headBytes += resources.output.count
         bytes.extracting(reader.length..<bytes.count).withUnsafeBufferPointer { resources.output.append(contentsOf: $0) }
         giveBack(reader)
         guard sendDown(resources.output[...]) == 0 else { return .ended(.clientReset) }

@@ -31,6 +31,10 @@ struct Transaction {
     let methodText: String
     let target: String
     let name: String?
+    var referer: [UInt8] = []
+    var userAgent: [UInt8] = []
+    /// Of what the client was sent, bytes of heads: the rest is body.
+    var headBytes = 0
 }
 
 /// How far a message's body has come.
@@ -58,8 +62,14 @@ public struct TransactionRecord: Sendable {
     public var method: String
     /// As the client wrote it.
     public var target: String
+    public var isVersion10: Bool
     /// Of the response; 0: there was none.
     public var status: Int
     /// Nanoseconds from the request's head to the response's; 0: there was none.
     public var firstByte: UInt64
+    /// Bytes of the response's body that the client's socket took, with the frames of chunks.
+    public var body: UInt64
+    /// The values of these fields, as the client wrote them; empty where there are none.
+    public var referer: [UInt8]
+    public var userAgent: [UInt8]
 }

@@ -263,7 +263,9 @@ final class Session {
             down: down, duration: worker.loop.now - transaction.startedAt, ending: ending ?? .upstreamFIN, cause: cause)
         let firstByte = transaction.firstByteAt == 0 ? 0 : transaction.firstByteAt - transaction.startedAt
         record.transaction = TransactionRecord(
-            method: transaction.methodText, target: transaction.target, status: transaction.status, firstByte: firstByte)
+            method: transaction.methodText, target: transaction.target, isVersion10: transaction.isVersion10,
+            status: transaction.status, firstByte: firstByte, body: down - min(down, UInt64(transaction.headBytes)),
+            referer: transaction.referer, userAgent: transaction.userAgent)
         cause = nil
         worker.observer.transactionEnded(record)
     }

@@ -32,6 +32,8 @@ struct ClearwayConfiguration {
     var logFormat: String
     var logFile: String
     var logLevel = "info"
+    /// Further keys of `[log]`, one a line.
+    var logMore = ""
     /// Keys of `[timeouts]`, one a line.
     var timeouts: String
     /// Keys of `[firewall]`, one a line.
@@ -57,6 +59,7 @@ struct ClearwayConfiguration {
         level = "\(logLevel)"
         format = "\(logFormat)"
         file = "\(logFile)"
+        \(logMore)
         [timeouts]
         \(timeouts)
         [firewall]

@@ -16,11 +16,10 @@ final class Namespace {
     private var started: [Program] = []
     private var count = 0
 
-    init(name: String, scratch: ScratchDirectory) throws {
+    /// Of a network namespace that is there, or will be before anything is done in it.
+    init(name: String, scratch: ScratchDirectory) {
         self.name = name
         self.scratch = scratch
-        let added = try Namespace.finish(["ip", "netns", "add", name], files: scratch.file("netns-add"))
-        guard added.succeeded else { throw SituationError("ip netns add \(name): \(added.errors)") }
     }
 
     /// Starts a program here; it is killed with the namespace at the latest.
@@ -57,7 +56,9 @@ final class Namespace {
     /// Runs lines of `ip` in one go.
     func ip(_ lines: String) throws {
         count += 1
-        try require(["ip", "-batch", scratch.write(lines, to: "\(name)-\(count).ip")])
+        let file = try scratch.write(lines, to: "\(name)-\(count).ip")
+        let finished = try Namespace.finish(["ip", "-n", name, "-batch", file], files: scratch.file("\(name)-\(count)-ip"))
+        guard finished.succeeded else { throw SituationError("ip \(lines): \(finished.errors)") }
     }
 
     /// Loads a ruleset.
@@ -76,9 +77,8 @@ final class Namespace {
         try waitUntil("a listener on port \(port) in \(name)") { try listeningPorts().contains(port) }
     }
 
-    func remove() {
+    func endPrograms() {
         for program in started { program.end() }
-        _ = try? Namespace.finish(["ip", "netns", "delete", name], files: scratch.file("netns-delete"))
     }
 
     static func finish(_ arguments: [String], files: String) throws -> Finished {

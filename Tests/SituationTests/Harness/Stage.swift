@@ -5,7 +5,8 @@ import Testing
 @Suite(.serialized)
 struct Situations {}
 
-/// Those that mostly wait: for timeouts, drains and checks. One at a time as well, beside the others, whom they do not disturb.
+/// Those that mostly wait: for timeouts, drains, checks and small programs. One at a time as well, beside the others, whom they do not
+/// disturb; the longer row of the two is how long everything takes.
 @Suite(.serialized)
 struct PatientSituations {}
 

@@ -27,9 +27,9 @@ final class Topology {
         let number = Self.counter.add(1, ordering: .relaxed).newValue
         let name = "\(Self.prefix)\(getpid())-\(number)"
         scratch = try ScratchDirectory()
-        client = try Namespace(name: "\(name)-client", scratch: scratch)
-        router = try Namespace(name: "\(name)-router", scratch: scratch)
-        server = try Namespace(name: "\(name)-server", scratch: scratch)
+        client = Namespace(name: "\(name)-client", scratch: scratch)
+        router = Namespace(name: "\(name)-router", scratch: scratch)
+        server = Namespace(name: "\(name)-server", scratch: scratch)
         do {
             try connect()
         } catch {
@@ -39,19 +39,22 @@ final class Topology {
     }
 
     func remove() {
-        for namespace in [client, router, server] { namespace.remove() }
+        for namespace in hosts { namespace.endPrograms() }
+        let lines = hosts.map { "netns delete \($0.name)\n" }.joined()
+        if let file = try? scratch.write(lines, to: "delete.ip") {
+            _ = try? Namespace.finish(["ip", "-force", "-batch", file], files: scratch.file("delete"))
+        }
         scratch.remove()
     }
 
+    private var hosts: [Namespace] { [client, router, server] }
+
+    /// All in one program: nearly a thousand situations begin with this.
     private func connect() throws {
-        // Until a link-local address has been checked for duplicates nobody asks for neighbours: a second's pause at the first packet.
-        for namespace in [client, router, server] {
-            try namespace.require(["sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"])
-        }
         // A veth whose number equals its other end's number counts as a plain device, and the kernel looks at the carrier of those once a
         // second only. With numbers of their own the links are up at once.
-        try router.ip(
-            """
+        let lines = [
+            router.name: """
             link set lo up
             link add lan index 11 type veth peer name eth0 index 21 netns \(client.name)
             link add wan index 12 type veth peer name eth0 index 22 netns \(server.name)
@@ -63,18 +66,18 @@ final class Topology {
             link set wan up
             route add 203.0.113.0/24 via 198.51.100.2
             route add 2001:db8:ff::/48 via 2001:db8:2::2
-            """)
-        try client.ip(
-            """
+
+            """,
+            client.name: """
             link set lo up
             address add 192.0.2.2/24 dev eth0
             address add 2001:db8:1::2/64 dev eth0 nodad
             link set eth0 up
             route add default via 192.0.2.1
             route add default via 2001:db8:1::1
-            """)
-        try server.ip(
-            """
+
+            """,
+            server.name: """
             link set lo up
             address add 198.51.100.2/24 dev eth0
             address add 2001:db8:2::2/64 dev eth0 nodad
@@ -85,14 +88,30 @@ final class Topology {
             route add unreachable 2001:db8:ff:1::/64
             route add blackhole 203.0.113.128/25
             route add blackhole 2001:db8:ff:2::/64
-            """)
-        for namespace in [router, server] {
-            try namespace.require(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
-        }
-        for namespace in [client, router, server] {
+
+            """,
+        ]
+        for (name, lines) in lines { try scratch.write(lines, to: "\(name).ip") }
+        let script = """
+            cd "$0"
+            { echo "netns add $1"; echo "netns add $2"; echo "netns add $3"; } | ip -batch -
+            # Until a link-local address has been checked for duplicates nobody asks for neighbours: a second's pause at the first packet.
+            quick="net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0"
+            forwards="net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
+            nsenter --net="/run/netns/$1" sysctl -qw $quick
+            for host in "$2" "$3"; do nsenter --net="/run/netns/$host" sysctl -qw $quick $forwards; done
+            # The router comes first, for it has the others' cables.
+            for host in "$2" "$1" "$3"; do ip -n "$host" -batch "$host.ip"; done
+            """
+        let made = try Namespace.finish(
+            ["sh", "-e", "-c", script, scratch.path, client.name, router.name, server.name], files: scratch.file("topology"))
+        guard made.succeeded else { throw SituationError("the hosts: \(made.errors)") }
+        for namespace in hosts {
             try waitUntil("links up in \(namespace.name)") {
-                let links = try namespace.require(["ip", "-o", "link", "show", "type", "veth"])
-                return links.split(separator: "\n").allSatisfy { $0.contains("state UP") }
+                let links = try Namespace.finish(
+                    ["ip", "-n", namespace.name, "-o", "link", "show", "type", "veth"], files: scratch.file("links"))
+                let lines = links.output.split(separator: "\n")
+                return !lines.isEmpty && lines.allSatisfy { $0.contains("state UP") }
             }
         }
     }

@@ -37,6 +37,7 @@ enum WebServer: CaseIterable {
                 http {
                     access_log off;
                     default_type text/plain;
+                    types { text/html html; text/javascript js; image/png png; }
                     gzip on;
                     gzip_types text/plain;
                     gzip_proxied any;

@@ -1,34 +1,51 @@
-"""HTTP/1 for peer.py: origins that read it as leniently as servers do, each in a way of its own, and streams of requests with mistakes in them.
+#!/usr/bin/python3
+"""HTTP/1 for HTTPStreamsTests.swift: streams of requests with mistakes in them, and readers that read as leniently as servers do, each in a way of
+its own.
 
-Whoever passes such streams on must have understood each request as one thing: then all origins have seen the same requests, with the same
-bodies.
+    http_streams.py make COUNT SEED STREAMS     writes streams for `http_streams say`, the same for the same seed
+    http_streams.py judge HEARD                 reads what `http_streams hear` has heard; prints how it was understood, as JSON
+
+Whoever passes such streams on must have understood each request as one thing: then all readers see the same requests, with the same bodies.
 """
 
+import collections
 import hashlib
 import http.server
+import io
+import json
+import multiprocessing
 import random
-import socket
-import threading
-import time
+import struct
+import sys
 
-WAIT = 15.0
-RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Origin: 1\r\n\r\n"
 
-origins = {}
+class Played:
+    """A connection over which these bytes have come, and then the end."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def recv(self, _):
+        piece, self.data = self.data, b""
+        return piece
+
+    def makefile(self, *_):
+        return io.BytesIO(self.recv(0))
+
+    def sendall(self, _):
+        pass
 
 
 class Origin:
-    """What was seen so far: a line for each request."""
+    """What was seen: a line for each request."""
 
     def __init__(self):
-        self.lock = threading.Lock()
-        self.seen, self.open = [], 0
+        self.seen = []
 
     def tell(self, method, target, body):
         # Python's library takes several slashes at the start for one.
         target = "/" + target.lstrip("/")
-        with self.lock:
-            self.seen.append(f"{method} {target} {len(body)} {hashlib.sha256(body).hexdigest()[:16]}")
+        self.seen.append(f"{method} {target} {len(body)} {hashlib.sha256(body).hexdigest()[:16]}")
 
 
 class Reader:
@@ -106,7 +123,6 @@ def lenient(sock, origin):
             if body is None:
                 return
         origin.tell(method.decode("latin-1"), target.decode("latin-1"), body)
-        sock.sendall(RESPONSE)
 
 
 class Library(http.server.BaseHTTPRequestHandler):
@@ -133,7 +149,6 @@ class Library(http.server.BaseHTTPRequestHandler):
             while self.rfile.readline().strip():
                 pass
         self.server.origin.tell(self.command, self.path, body)
-        self.wfile.write(RESPONSE)
 
     def handle_expect_100(self):
         return True
@@ -148,57 +163,18 @@ def library(sock, origin):
 
     server = Server()
     server.origin = origin
-    Library(sock, sock.getpeername(), server)
-
-
-def op_http_origin(host, manner, port=0):
-    """Serves until the program ends; the answer has `port`."""
-    origin = Origin()
-    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512)
-    serve = {"lenient": lenient, "library": library}[manner]
-
-    def one(sock):
-        with sock:
-            try:
-                serve(sock, origin)
-            except (OSError, ValueError, IndexError, EOFError):
-                pass
-        with origin.lock:
-            origin.open -= 1
-
-    def all_of_them():
-        while True:
-            sock, _ = listener.accept()
-            with origin.lock:
-                origin.open += 1
-            threading.Thread(target=one, args=(sock,), daemon=True).start()
-
-    threading.Thread(target=all_of_them, daemon=True).start()
-    port = listener.getsockname()[1]
-    origins[port] = origin
-    return {"port": port}
-
-
-def op_http_seen(port):
-    """All requests in some order that is always the same, when no connection is open any more."""
-    origin, until = origins[port], time.monotonic() + WAIT
-    while origin.open > 0 and time.monotonic() < until:
-        time.sleep(0.002)
-    if origin.open > 0:
-        raise TimeoutError
-    with origin.lock:
-        return {"requests": sorted(origin.seen), "count": len(origin.seen)}
+    Library(sock, ("", 0), server)
 
 
 BASES = [
-    b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"POST /%d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"PUT /%d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n1\r\na\r\n0\r\nX-T: 1\r\n\r\nPOST /n HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok",
-    b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 37\r\n\r\nGET /inner HTTP/1.1\r\nHost: canary\r\n\r\nxGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"GET http://b/%d HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x-gone\r\nX-Gone: 1\r\n\r\nHEAD /next HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"DELETE /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"GET /%d HTTP/1.0\r\n\r\nGET /never HTTP/1.0\r\n\r\n",
+    b"GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n1\r\na\r\n0\r\nX-T: 1\r\n\r\nPOST /n HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok",
+    b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 37\r\n\r\nGET /inner HTTP/1.1\r\nHost: canary\r\n\r\nxGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET http://b/x HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x-gone\r\nX-Gone: 1\r\n\r\nHEAD /next HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"DELETE /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /x HTTP/1.0\r\n\r\nGET /never HTTP/1.0\r\n\r\n",
 ]
 TOKENS = [
     b"\r", b"\n", b"\r\n", b"\t", b" ", b"\0", b"\x0b", b"\x0c", b"\xff", b";", b",", b":", b"+", b"-", b"0", b"0x", b"_",
@@ -233,22 +209,55 @@ def changed(stream, chance):
     return bytes(data)
 
 
-def op_http_streams(host, port, count, seed):
-    """Says `count` streams with mistakes in them, each over a connection of its own, the same for the same seed. Tells how they were answered."""
-    chance, statuses = random.Random(seed), {}
-    for number in range(count):
-        stream = changed(BASES[number % len(BASES)].replace(b"%d", b"%d" % number), chance)
-        with socket.create_connection((host, port), WAIT) as sock:
-            heard = b""
-            try:
-                sock.sendall(stream)
-                sock.shutdown(socket.SHUT_WR)
-                while piece := sock.recv(1 << 16):
-                    heard += piece
-            except OSError:
-                pass
-        for line in heard.split(b"\r\n"):
-            if line.startswith(b"HTTP/1.1 "):
-                status = line[9:12].decode("latin-1")
-                statuses[status] = statuses.get(status, 0) + 1
-    return {"statuses": statuses}
+def make(count, seed, file):
+    chance = random.Random(seed)
+    with open(file, "wb") as streams:
+        for number in range(count):
+            stream = changed(BASES[number % len(BASES)], chance)
+            streams.write(struct.pack("<I", len(stream)) + stream)
+
+
+def understood(data):
+    """By each of the readers."""
+    result = []
+    for read in (lenient, library):
+        origin = Origin()
+        try:
+            read(Played(data), origin)
+        except (ValueError, IndexError, EOFError):
+            pass
+        result.append(origin.seen)
+    return result
+
+
+def judge(file):
+    heard, data, at = collections.Counter(), open(file, "rb").read(), 0
+    while at < len(data):
+        requests, length = struct.unpack_from("<II", data, at)
+        heard[requests, data[at + 8 : at + 8 + length]] += 1
+        at += 8 + length
+    requests, disagreements = 0, []
+    with multiprocessing.Pool(2) as pool:
+        distinct = list(heard)
+        for (answered, stream), seen in zip(distinct, pool.map(understood, (stream for _, stream in distinct), 256)):
+            requests += heard[answered, stream] * answered
+            if seen[0] != seen[1] or len(seen[0]) != answered:
+                disagreements.append(f"{stream!r} is {answered} requests, and {seen[0]}, and {seen[1]}")
+    print(
+        json.dumps(
+            {
+                "connections": heard.total(),
+                "distinct": len(distinct),
+                "requests": requests,
+                "disagreements": len(disagreements),
+                "some": disagreements[:10],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "make":
+        make(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    else:
+        judge(sys.argv[2])
