@@ -89,7 +89,8 @@ extension HTTPRelay {
                 begin(message, bytes)
                 transaction!.status = page.status
                 // Without a body, the next request is where we look for it.
-                guard ending == .proxyRejected, message.body == .none, message.mayBeFollowed else {
+                // A client that is asked for a password often has it ready, and asks again over the same connection.
+                guard ending == .proxyRejected || page.status == 401, message.body == .none, message.mayBeFollowed else {
                     record(ending)
                     return .dismiss(page.bytes(closes: true, isHead: message.method == .head), ending)
                 }
@@ -116,7 +117,7 @@ extension HTTPRelay {
         headBegunAt = 0
         lastActivity = now
         resources.output.removeAll(keepingCapacity: true)
-        requestWriter.write(message, reader, bytes, into: &resources.output)
+        requestWriter.write(message, reader, bytes, into: &resources.output, session.value(of:))
         var rest = reader.length..<bytes.count
         if message.method == .connect {
             guard message.body == .none else { return fault(MessageFault(400, "a CONNECT request with a body")) }
@@ -151,7 +152,7 @@ extension HTTPRelay {
             up.splices = up.left >= Self.leastSpliced && resources.mode != .copy || resources.mode == .splice
             transaction!.request = up.left == 0 ? .done : .plain
         case .chunked:
-            var chunks = ChunkedReader()
+            var chunks = ChunkedReader(omitting: requestWriter.changes.omitted)
             do throws(MessageFault) {
                 let length = try decode(&chunks, bytes.extracting(rest), .chunks, &transaction!.request)
                 rest = rest.lowerBound + length..<rest.upperBound

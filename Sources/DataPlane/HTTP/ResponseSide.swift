@@ -84,7 +84,7 @@ extension HTTPRelay {
         let body = isTakenApart ? .untilClose : message.body
         if body == .untilClose || !transaction!.request.isDone || isEnding { transaction!.keepsAlive = false }
         responseWriter.write(
-            message, reader, bytes, body: body, keepsAlive: transaction!.keepsAlive, into: &resources.output)
+            message, reader, bytes, body: body, keepsAlive: transaction!.keepsAlive, into: &resources.output, session.value(of:))
         var rest = length..<bytes.count
         switch message.body {
         case .none: transaction!.response = .done
@@ -103,7 +103,7 @@ extension HTTPRelay {
                 down.left >= Self.leastSpliced && down.left < .max && resources.mode != .copy || resources.mode == .splice
             transaction!.response = down.left == 0 ? .done : .plain
         case .chunked:
-            var chunks = ChunkedReader()
+            var chunks = ChunkedReader(omitting: responseWriter.changes.omitted)
             do throws(MessageFault) {
                 let taken = try decode(
                     &chunks, bytes.extracting(rest), isTakenApart ? .plain : .chunks, &transaction!.response)
@@ -130,7 +130,7 @@ extension HTTPRelay {
         }
         transaction!.status = message.status
         transaction!.firstByteAt = now
-        responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output)
+        responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output, session.value(of:))
         bytes.extracting(reader.length..<bytes.count).withUnsafeBufferPointer { resources.output.append(contentsOf: $0) }
         giveBack(reader)
         guard send(resources.output[...], to: client, &down) == 0 else { return .ended(.clientReset) }
