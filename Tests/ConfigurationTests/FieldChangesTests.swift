@@ -101,13 +101,14 @@ import TransparentSockets
         ),
         (
             head
-                + "response_headers.set = { Via = 'x', 'X:A' = 'b', X-A = 1, X-B = \"a\\r\\nX-C: b\", X-D = ' a', x-d = 'b', X_a = 'c' }",
+                + "response_headers.set = { Via = 'x', 'X:A' = 'b', X-A = 1, X-B = \"a\\r\\nX-C: b\", X-D = ' a', x-d = 'b' }",
             [
                 "4:26: response_headers.set: Via cannot be changed: where a message goes, or how it gets there, depends on it",
                 #"4:37: response_headers.set: "X:A" is no name of a header field, such as "X-Real-IP""#,
                 "4:56: response_headers.set: X-A: expected a string, found the integer 1",
                 "4:65: response_headers.set: X-B: there is a control character in the value",
-                "4:91: response_headers.set: X-D: a value neither begins nor ends with a blank",
+                "4:86: response_headers.set: X-D: a value neither begins nor ends with a blank",
+                "4:92: response_headers.set: x-d is there already: case makes no difference, nor _ for -",
             ]
         ),
         (

@@ -31,6 +31,7 @@ public struct MessageWriter: Sendable {
         output.append(" HTTP/1.1\r\nHost: ")
         output.append(bytes, request.authority)
         output.append("\r\n")
+        let forwarded = forwarded
         for field in head.fields {
             switch field.known {
             case .host, .contentLength: continue
