@@ -223,6 +223,33 @@ extension Situations {
             }
         }
 
+        /// A proxy's users are told to servers where that is asked for, each in its own requests.
+        @Test func usersOfAProxy() throws {
+            try play(Variant(), start: false) { stage in
+                let users = try stage.writeUsers()
+                let more =
+                    "users = \"\(users)\"\nvia = false\nrequest_headers.set.X-User = \"{user} {destination}:{destination_port}\""
+                var configuration = ClearwayConfiguration.serving("http", more: more)
+                configuration.workers = 1
+                try stage.startClearway(configuration, names: ["four.test": [Self.server]])
+                let listener = try stage.server.listen(Self.server, port: 80)
+                let client = try stage.client.connect(Family.v4.routerTowardsClient, 1080).socket
+                for (shown, host, told) in [
+                    ("alice:secret", Self.server, "alice \(Self.server):80"), ("bob:hunter2", Self.server, "bob \(Self.server):80"),
+                    ("bob:hunter2", "four.test", "bob four.test:80"),
+                ] {
+                    let fields = Says.authorization(shown) + "\r\nX-User: forged\r\nAuthorization: theirs\r\n"
+                    try stage.client.send(client, "GET http://\(host)/ HTTP/1.1\r\nHost: a\r\n\(fields)\r\n")
+                    let socket = try stage.server.accept(listener).socket
+                    // What is for the server passes.
+                    let seen = "GET / HTTP/1.1\r\nHost: \(host)\r\nAuthorization: theirs\r\nX-User: \(told)\r\n\r\n"
+                    #expect(try stage.server.receive(socket, seen.utf8.count) == seen)
+                    try stage.server.send(socket, Self.response)
+                    #expect(try stage.client.receive(client, Self.response.utf8.count) == Self.response)
+                }
+            }
+        }
+
         /// As people use it, in front of Apache: asked first, or with the password at once; pages and bodies.
         @Test func programs() throws {
             try play(Variant(), start: false) { stage in

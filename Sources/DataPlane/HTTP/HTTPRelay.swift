@@ -262,16 +262,18 @@ final class HTTPRelay {
 
     /// When the session ends unless something moves.
     private var timeout: UInt64 {
-        let settings = session.worker.settings
+        // Field by field: a copy of them all would count every reference in them.
+        let worker = session.worker
         func after(_ time: UInt64, _ timeout: UInt64) -> UInt64 { timeout == 0 ? .max : time &+ timeout }
         switch phase {
-        case .head where headBegunAt == 0: return after(lastActivity, settings.httpIdleTimeout)
-        case .head: return after(headBegunAt, settings.handshakeTimeout)
+        case .head where headBegunAt == 0: return after(lastActivity, worker.settings.httpIdleTimeout)
+        case .head: return after(headBegunAt, worker.settings.handshakeTimeout)
         case .opening: return .max
-        // Who has sent its end may still want the answer, or be gone.
-        case .exchanging where up.isHungUp && settings.halfCloseTimeout > 0:
-            return min(after(lastActivity, settings.halfCloseTimeout), after(lastActivity, settings.idleTimeout))
-        case .exchanging, .closing: return after(lastActivity, settings.idleTimeout)
+        case .exchanging, .closing:
+            let idle = after(lastActivity, worker.settings.idleTimeout)
+            // Who has sent its end may still want the answer, or be gone.
+            guard up.isHungUp, case .exchanging = phase else { return idle }
+            return min(idle, after(lastActivity, worker.settings.halfCloseTimeout))
         }
     }
 
@@ -287,7 +289,7 @@ final class HTTPRelay {
             let page = ErrorPage(408, "The request took too long to come.").bytes(closes: true)
             return .dismiss(stash.isEmpty ? [] : page, .clientSlow)
         case .opening: return .goOn
-        case .exchanging where up.isHungUp: return .ended(.proxyHalfClose)
+        case .exchanging where up.isHungUp && session.worker.settings.halfCloseTimeout > 0: return .ended(.proxyHalfClose)
         case .exchanging where transaction?.response.isWaiting == true && transaction?.request.isDone == true:
             let page = ErrorPage(504, "The server does not answer.")
             return .dismiss(page.bytes(closes: true, isHead: transaction?.method == .head), .proxyIdle)

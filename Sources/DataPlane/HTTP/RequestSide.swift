@@ -44,7 +44,7 @@ extension HTTPRelay {
                 return .ended(.clientReset)
             }
         }
-        return take(reader, count)
+        return take(consume reader, count)
     }
 
     /// The head is not whole: its bytes wait for the others.
@@ -71,7 +71,7 @@ extension HTTPRelay {
     }
 
     /// Judges a whole head, the first thing in the buffer, and passes it on.
-    private func take(_ reader: HeadReader, _ count: Int) -> Step? {
+    private func take(_ reader: consuming HeadReader, _ count: Int) -> Step? {
         giveShareBack()
         let bytes = Span(_unsafeStart: bufferBytes, count: count)
         let message: RequestMessage
@@ -115,11 +115,11 @@ extension HTTPRelay {
             }
         }
         isCleared = false
-        return forward(message, reader, bytes)
+        return forward(message, consume reader, bytes)
     }
 
     /// Writes the head anew, for the upstream, with what has come of the body.
-    private func forward(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) -> Step? {
+    private func forward(_ message: RequestMessage, _ reader: consuming HeadReader, _ bytes: Span<UInt8>) -> Step? {
         begin(message, bytes)
         phase = .exchanging
         headBegunAt = 0
@@ -162,7 +162,7 @@ extension HTTPRelay {
         let isRepeatable = answered > 0 && message.body == .none && message.method.isIdempotent
         unanswered = isRepeatable ? Array(bytes.extracting(0..<reader.length)) : []
         stash = Array(bytes.extracting(rest))
-        giveBack(reader)
+        giveBack(consume reader)
         let error = sendUp(resources.output[...])
         transaction!.headEnd = up.moved
         // Whatever it may have answered is looked at first.
@@ -237,8 +237,8 @@ extension HTTPRelay {
 
     private var bufferBytes: UnsafeMutablePointer<UInt8> { resources.buffer.assumingMemoryBound(to: UInt8.self) }
 
-    private func giveBack(_ reader: HeadReader) {
-        var reader = reader
+    /// It keeps its memory, unless somebody else has a copy.
+    private func giveBack(_ reader: consuming HeadReader) {
         reader.reset()
         resources.requestReader = reader
     }

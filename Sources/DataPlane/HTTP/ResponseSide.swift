@@ -6,7 +6,7 @@ internal import Protocols
 
 extension HTTPRelay {
     /// More than anybody sends: they could go on without end.
-    private static var mostInterim: Int { 32 }
+    private static var mostInterim: Int { 16 }
 
     /// Gathers the heads of responses, and passes them on.
     ///
@@ -47,13 +47,13 @@ extension HTTPRelay {
                     return count == 0 ? unansweredStep : failedResponse("it ended in the middle of a header")
                 }
             }
-            if let step = take(reader, Span(_unsafeStart: buffer, count: count)) { return step }
+            if let step = take(consume reader, Span(_unsafeStart: buffer, count: count)) { return step }
         }
         return nil
     }
 
     /// Passes on one head, the first thing in the buffer, with what has come of the body.
-    private func take(_ reader: HeadReader, _ bytes: Span<UInt8>) -> Step? {
+    private func take(_ reader: consuming HeadReader, _ bytes: Span<UInt8>) -> Step? {
         let message: ResponseMessage
         do throws(MessageFault) {
             message = try ResponseMessage(reader, bytes, to: transaction!.method)
@@ -117,7 +117,7 @@ extension HTTPRelay {
         // Behind a whole response there is nothing that anybody has asked for: the connection is not used again.
         responseStash = Array(bytes.extracting(rest))
         let isOver = !message.keepsAlive
-        giveBack(reader)
+        giveBack(consume reader)
         guard sendDown(resources.output[...]) == 0 else { return .ended(.clientReset) }
         if transaction!.response.isDone, isOver { dropUpstream() }
         isLast = isOver
@@ -180,8 +180,8 @@ extension HTTPRelay {
         return .dismiss(ErrorPage(502, "The server's answer makes no sense.").bytes(closes: true, isHead: isHead), ending)
     }
 
-    private func giveBack(_ reader: HeadReader) {
-        var reader = reader
+    /// It keeps its memory, unless somebody else has a copy.
+    private func giveBack(_ reader: consuming HeadReader) {
         reader.reset()
         resources.responseReader = reader
     }
