@@ -144,5 +144,69 @@ extension Situations {
                 #expect(try clearway.waitForRequests(1)[0].ending == "upstream-protocol")
             }
         }
+
+        private static let scripted = Way(testDescription: "", url: "http://198.51.100.2:1091", program: .microsocks)
+
+        /// What others might read in another way, or would speak another protocol through a proxy, goes through a tunnel to what was judged.
+        @Test(arguments: [
+            ("GET http://0xc6336402/ HTTP/1.1\r\nHost: a\r\n\r\n", "198.51.100.2:80"),
+            ("GET http://0306.51.0144.2:81/ HTTP/1.1\r\nHost: a\r\n\r\n", "198.51.100.2:81"),
+            ("GET http://198.51.100.2./ HTTP/1.1\r\nHost: a\r\n\r\n", "198.51.100.2:80"),
+            ("GET http://[::ffff:198.51.100.2]/ HTTP/1.1\r\nHost: a\r\n\r\n", "198.51.100.2:80"),
+            ("GET http://198.51.100.2/ HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "198.51.100.2:80"),
+        ])
+        func whatNeedsATunnel(request: String, asked: String) throws {
+            try Self.play(Self.scripted) { stage, _ in
+                let parent = try stage.server.listen(Family.v4.server, port: 1091)
+                let client = try stage.client.connect(Family.v4.routerTowardsClient, 1080).socket
+                try stage.client.send(client, request)
+                let server = try stage.server.accept(parent).socket
+                #expect(try stage.server.receiveUntil(server, "\r\n\r\n").hasPrefix("CONNECT \(asked) HTTP/1.1\r\n"))
+            }
+        }
+
+        /// One takes connections and ends them, as a proxy does that has no workers left. A page that nobody has answered yet is asked of the
+        /// next one, and the first is left out from then on.
+        @Test func aBrokenParentIsLeftOut() throws {
+            try SituationTests.play(Variant(), start: false) { stage in
+                try stage.startProxy(.squid)
+                let broken = try stage.server.listen(Family.v4.server, port: 1091)
+                var configuration = ClearwayConfiguration.serving(
+                    "http", more: "ports = \"1-65535\"",
+                    policy: """
+                        [[upstream]]
+                        name = "out"
+                        urls = ["http://198.51.100.2:1091", "http://198.51.100.2:1090"]
+                        check = "0s"
+                        [[rule]]
+                        action = "out"
+
+                        """)
+                configuration.workers = 1
+                let clearway = try stage.startClearway(configuration)
+                let listener = try stage.server.listen(Family.v4.server)
+                func fetch(meets: Bool) throws {
+                    let client = try stage.client.connect(Family.v4.routerTowardsClient, 1080).socket
+                    try stage.client.send(
+                        client, "GET http://\(Family.v4.server):\(listener.int("port"))/ HTTP/1.1\r\nHost: a\r\n\r\n")
+                    if meets {
+                        let server = try stage.server.accept(broken).socket
+                        #expect(try stage.server.receiveUntil(server, "\r\n\r\n").hasPrefix("GET http://"))
+                        try stage.server.close(server)
+                    }
+                    let server = try stage.server.accept(listener).socket
+                    _ = try stage.server.receiveUntil(server, "\r\n\r\n")
+                    try stage.server.send(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                    try stage.server.close(server)
+                    #expect(try stage.client.receiveUntil(client, "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
+                    try stage.client.close(client)
+                }
+                try fetch(meets: true)
+                try fetch(meets: false)
+                let records = try clearway.waitForRequests(2)
+                #expect(records.allSatisfy { $0.int("status") == 200 && $0.string("member").hasSuffix("1090") })
+                #expect(clearway.log.contains("upstream member left out") && !clearway.log.contains("works again"))
+            }
+        }
     }
 }

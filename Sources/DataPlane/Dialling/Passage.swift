@@ -11,6 +11,8 @@ enum Passage {
     case failed(Ending)
     /// The proxy works and could not do it; another may.
     case refused(Ending)
+    /// It has not said anything, and that may be its fault or its destination's; another may answer.
+    case silent(Ending)
     /// The proxy was not asked, for it is not of the kind that could do it; another may be.
     case unfit(Ending)
     /// The way to the proxy is broken, in front of it: that says nothing of the proxy.
@@ -23,14 +25,16 @@ enum Passage {
         switch self {
         case .passed, .refused: true
         case .over(let ending): !ending.isOurs
-        case .failed, .unfit, .cutOff: false
+        case .failed, .silent, .unfit, .cutOff: false
         }
     }
 
     var ending: Ending? {
         switch self {
         case .passed: nil
-        case .failed(let ending), .refused(let ending), .unfit(let ending), .cutOff(let ending), .over(let ending): ending
+        case .failed(let ending), .refused(let ending), .silent(let ending), .unfit(let ending), .cutOff(let ending),
+            .over(let ending):
+            ending
         }
     }
 }
@@ -85,7 +89,10 @@ extension Session {
             members.append(group.members[number])
             group.members[number].sessions.wrappingAdd(1, ordering: .relaxed)
             last = await pass(through: group.members[number], of: group, to: wanted, until: worker.loop.now + share)
-            if group.members.count > 1 {
+            if parent?.member === group.members[number] {
+                // What it answers will tell.
+                parent?.isTrial = isTrial
+            } else if group.members.count > 1 {
                 note(last, group.members[number], of: group, isTrial: isTrial)
             } else if case .failed(let ending) = last {
                 tellOfFailure(ending, group.members[number], of: group)
@@ -96,7 +103,7 @@ extension Session {
             members.removeSubrange(before...)
             switch last {
             case .over, .cutOff: return last
-            case .passed, .failed, .refused, .unfit: break
+            case .passed, .failed, .refused, .silent, .unfit: break
             }
         }
         return last
@@ -155,7 +162,7 @@ extension Session {
         if case .passed = passage, wanted.isPage, member.settings.kind == .http, member.settings.sendsName || wanted.name == nil {
             // With nothing to say before the first request.
             if let failed = send(header) { return .failed(failed) }
-            parent = member
+            parent = Parent(member: member, group: group)
         } else if case .passed = passage {
             passage = await shakeHands(with: member, of: group, wanted.command, target, after: header, until: deadline)
         }
@@ -170,7 +177,7 @@ extension Session {
             switch await pass(through: via, to: Wanted(member), until: deadline) {
             case .passed: return .passed
             case .failed(let ending), .cutOff(let ending): return .cutOff(ending)
-            case .refused(let ending), .unfit(let ending), .over(let ending):
+            case .refused(let ending), .silent(let ending), .unfit(let ending), .over(let ending):
                 return ending.isOurs ? .over(ending) : .failed(ending)
             }
         }
@@ -183,7 +190,7 @@ extension Session {
         return failed.isOurs ? .over(failed) : .failed(failed)
     }
 
-    private func note(_ passage: Passage, _ member: UpstreamMember, of group: UpstreamGroup, isTrial: Bool) {
+    func note(_ passage: Passage, _ member: UpstreamMember, of group: UpstreamGroup, isTrial: Bool) {
         let (upstream, label) = (group.settings.name, member.settings.label)
         if passage.wasAnswered {
             if member.worked() { worker.observer.event(.memberRestored(upstream: upstream, member: label)) }
@@ -197,7 +204,7 @@ extension Session {
     }
 
     /// Of the only member of an upstream.
-    private func tellOfFailure(_ ending: Ending, _ member: UpstreamMember, of group: UpstreamGroup) {
+    func tellOfFailure(_ ending: Ending, _ member: UpstreamMember, of group: UpstreamGroup) {
         let reason: String
         switch cause {
         case .call(let error): reason = "\(error)"

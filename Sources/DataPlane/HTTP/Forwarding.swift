@@ -55,7 +55,8 @@ extension Session {
             return .respond(ErrorPage(403, "This proxy does not serve that port."), .proxyRejected)
         }
         // Another host, or another user, is judged anew.
-        if requested == target, request.method != .connect, let opened = http.openedFor {
+        let mayBeOpen = request.method != .connect && (request.upgrade == nil || parent == nil)
+        if requested == target, mayBeOpen, let opened = http.openedFor {
             guard routes.policy.asksForRequests else { return .forward(opened) }
             let query = query(destination?.value.address, target.port)
             let found = destination == nil ? routes.policy.decide(query) : routes.policy.decideInEveryForm(query)
@@ -68,7 +69,8 @@ extension Session {
         }
         http.openedFor = nil
         (requested, destination, name) = (target, nil, nil)
-        http.asksForPage = request.method != .connect
+        // Another protocol behind it would be the proxy's to speak.
+        http.asksForPage = request.method != .connect && request.upgrade == nil
         return .forward(.direct)
     }
 }

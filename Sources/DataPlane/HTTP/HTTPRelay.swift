@@ -63,6 +63,8 @@ final class HTTPRelay {
     /// Transactions that the present upstream has seen, and all.
     var answered = 0
     var count = 0
+    /// Proxies that the present request was asked of in vain.
+    var attempts = 0
     /// A request that can be asked again of a fresh connection, should this one turn out to have ended.
     var unanswered: [UInt8] = []
     /// The upstream closes behind the present response.
@@ -123,6 +125,14 @@ final class HTTPRelay {
         note(upstream: events)
         isCleared = phase == .opening
         phase = .head
+    }
+
+    /// Whether the request names that address, in the one spelling that everybody reads so.
+    func names(_ host: ProxyTarget.Host) -> Bool {
+        guard case .address(let address) = host, address == address.unmapped else { return false }
+        let text = address.isIPv6 ? "[\(address)]" : "\(address)"
+        guard claimed.starts(with: text.utf8) else { return false }
+        return claimed.count == text.utf8.count || claimed[text.utf8.count] == UInt8(ascii: ":")
     }
 
     func clientReady(_ events: UInt32) -> Step {
@@ -193,6 +203,7 @@ final class HTTPRelay {
         let keepsAlive = transaction!.keepsAlive && isWhole
         record(nil)
         answered += 1
+        attempts = 0
         lastActivity = now
         headBegunAt = stash.isEmpty ? 0 : now
         if !isWhole || !responseStash.isEmpty { dropUpstream() }

@@ -112,7 +112,10 @@ extension Session {
         settle(step)
     }
 
-    /// A draining worker's clients ask no more over their connections.
+    /// Its listener, users, rules and upstreams are those before a reload.
+    var isOutdated: Bool { routes !== worker.settings.routes }
+
+    /// Clients ask no more over a connection of a draining worker, or one from before a reload.
     func drainHTTP() {
         guard phase == .exchanging, let http else { return }
         if case .head = http.phase, http.stash.isEmpty, http.headBegunAt == 0 { dismiss([], .clientFIN) }

@@ -98,7 +98,8 @@ extension HTTPRelay {
                 transaction!.status = page.status
                 // Without a body, the next request is where we look for it.
                 // A client that is asked for a password often has it ready, and asks again over the same connection.
-                guard ending == .proxyRejected || page.status == 401, message.body == .none, message.mayBeFollowed else {
+                guard ending == .proxyRejected || page.status == 401, message.body == .none, message.mayBeFollowed, !isEnding
+                else {
                     record(ending)
                     return .dismiss(page.bytes(closes: true, isHead: message.method == .head), ending)
                 }
@@ -159,7 +160,8 @@ extension HTTPRelay {
                 return fault(error)
             }
         }
-        let isRepeatable = answered > 0 && message.body == .none && message.method.isIdempotent
+        let mayBeAskedElsewhere = answered > 0 || session.parent != nil && attempts < Self.mostAttempts
+        let isRepeatable = mayBeAskedElsewhere && message.body == .none && message.method.isIdempotent
         unanswered = isRepeatable ? Array(bytes.extracting(0..<reader.length)) : []
         stash = Array(bytes.extracting(rest))
         giveBack(consume reader)
@@ -172,7 +174,7 @@ extension HTTPRelay {
 
     /// How the upstream wants its requests.
     private var form: MessageWriter.Form {
-        session.parent.map { .absolute(authorization: ConnectClient.authorization($0.settings.credentials)) } ?? .origin
+        session.parent.map { .absolute(authorization: ConnectClient.authorization($0.member.settings.credentials)) } ?? .origin
     }
 
     /// Tells the log of a request in `stash` that no upstream could be opened for.
@@ -242,6 +244,9 @@ extension HTTPRelay {
         reader.reset()
         resources.requestReader = reader
     }
+
+    /// Proxies that one request is asked of.
+    private static var mostAttempts: Int { 3 }
 
     /// Bytes of a body that are worth a pipe from the start.
     static var leastSpliced: UInt64 { 1 << 18 }

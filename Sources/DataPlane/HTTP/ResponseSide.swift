@@ -60,6 +60,9 @@ extension HTTPRelay {
         } catch {
             return failedResponse(error.reason)
         }
+        // Its credentials are ours, and no client's.
+        guard message.status != 407 || session.parent == nil else { return failedResponse("the proxy wants other credentials") }
+        session.parentAnswered()
         let length = reader.length
         resources.output.removeAll(keepingCapacity: true)
         if message.isInterim {
@@ -78,8 +81,6 @@ extension HTTPRelay {
             return change(message, reader, bytes)
         }
         if transaction!.method == .connect, message.status < 300 { return change(message, reader, bytes) }
-        // Its credentials are ours, and no client's.
-        guard message.status != 407 || session.parent == nil else { return failedResponse("the proxy wants other credentials") }
         transaction!.status = message.status
         transaction!.firstByteAt = now
         let isTakenApart = message.body == .chunked && transaction!.isVersion10
@@ -160,8 +161,10 @@ extension HTTPRelay {
     /// The upstream has ended without an answer.
     private var unansweredStep: Step {
         let request = unanswered
-        dropUpstream()
         guard !request.isEmpty else { return failedResponse("it ended without an answer") }
+        if answered == 0 { session.parentFailed(.upstreamProtocol) }
+        attempts += 1
+        dropUpstream()
         // It had ended before the request came, or meant to: whoever keeps connections open must expect that (RFC 9112 §9.3.1).
         stash = request + stash
         unanswered = []
@@ -174,6 +177,7 @@ extension HTTPRelay {
     /// What the upstream says is no response: the client hears so, if it has heard nothing else.
     private func failedResponse(_ reason: String) -> Step {
         let ending = session.report(.upstreamProtocol, reason)
+        session.parentFailed(ending)
         let isHead = transaction!.method == .head
         transaction!.status = 502
         record(ending)
@@ -186,6 +190,6 @@ extension HTTPRelay {
         resources.responseReader = reader
     }
 
-    /// Sessions end as soon as they can.
-    private var isEnding: Bool { session.worker.isEnding || session.worker.isDraining }
+    /// No request follows: sessions end as soon as they can, or the rules are others now.
+    var isEnding: Bool { session.worker.isEnding || session.worker.isDraining || session.isOutdated }
 }

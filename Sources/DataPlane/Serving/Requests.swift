@@ -23,8 +23,8 @@ extension Session {
         switch await judge(target, service, until: deadline) {
         case .ended(let ending): return ending
         case .upstream(let index, var wanted):
-            // By the name that the client has given, or not at all: what a page is asked for names its server, too.
-            wanted.isPage = forPage && (wanted.name != nil || name == nil)
+            // What a page is asked for names its server, too: it must be what was judged, to every reader.
+            wanted.isPage = forPage && (wanted.name != nil || http?.names(target.host) == true)
             return await pass(through: index, to: wanted, until: deadline).ending
         case .direct(let addresses):
             let ways = addresses.map { (UpstreamAddress(SocketAddress($0, port: target.port)), dialOptions) }

@@ -20,7 +20,7 @@ final class Session {
     /// What is spoken through `upstream`, if it is not spoken to directly.
     var channel: TLSChannel?
     /// The upstream is this proxy, which is asked for pages.
-    var parent: UpstreamMember?
+    var parent: Parent?
     /// Where the client meant to go; of one that asked for a name, what that was resolved to, if it was.
     var destination: OriginalDestination?
     /// What a client asked for that speaks a proxy protocol with us.
@@ -306,6 +306,7 @@ final class Session {
         local = nil
         dialled = nil
         channel = nil
+        parentLeft()
         parent = nil
         upstream = nil
         forgetUpstreamEvents()
