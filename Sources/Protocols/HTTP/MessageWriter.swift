@@ -31,7 +31,7 @@ public struct MessageWriter: Sendable {
         output.append(" HTTP/1.1\r\nHost: ")
         output.append(bytes, request.authority)
         output.append("\r\n")
-        let forwarded = forwarded
+        let leavesOut = forwarded != nil || !changes.omitted.isEmpty
         for field in head.fields {
             switch field.known {
             case .host, .contentLength: continue
@@ -47,14 +47,13 @@ public struct MessageWriter: Sendable {
             case .authorization, .proxyAuthorization: if field.known == takenCredentials { continue }
             default: break
             }
-            if let forwarded, forwarded.replace(field, bytes) { continue }
-            if changes.omitted.contain(field.name, bytes) { continue }
+            if leavesOut, leaveOut(field, bytes) { continue }
             write(field, request.options, bytes, &output)
         }
         if case .absolute(let authorization) = form { output.append(contentsOf: authorization.utf8) }
         writeVia(isVersion10: request.isVersion10, &output)
-        forwarded?.write(request, head, bytes, into: &output)
-        changes.write(into: &output, value)
+        if let forwarded { forwarded.write(request, head, bytes, into: &output) }
+        if !changes.isEmpty { changes.write(into: &output, value) }
         if let upgrade = request.upgrade {
             output.append("Connection: upgrade\r\nUpgrade: ")
             output.append(bytes, upgrade)
@@ -69,6 +68,11 @@ public struct MessageWriter: Sendable {
         case .untilClose: break
         }
         output.append("\r\n")
+    }
+
+    /// Whether something of ours stands in a field's place, or nothing.
+    private func leaveOut(_ field: HeadReader.Field, _ bytes: Span<UInt8>) -> Bool {
+        forwarded?.replace(field, bytes) == true || changes.omitted.contain(field.name, bytes)
     }
 
     private func writeTarget(_ request: RequestMessage, _ bytes: Span<UInt8>, _ form: Form, _ output: inout [UInt8]) {
@@ -102,7 +106,7 @@ public struct MessageWriter: Sendable {
         output.append(0x20)
         output.append(bytes, response.reason)
         output.append("\r\n")
-        let isChanged = !response.isInterim
+        let isChanged = !response.isInterim && !changes.isEmpty
         for field in head.fields where field.known != .contentLength {
             if isChanged, changes.omitted.contain(field.name, bytes) { continue }
             write(field, response.options, bytes, &output)
