@@ -47,7 +47,7 @@ let package = Package(
         .target(
             name: "Configuration",
             dependencies: [
-                "TransparentSockets", "Policy", "TLS", "Credentials", .product(name: "TOMLKit", package: "TOMLKit"),
+                "TransparentSockets", "Policy", "Protocols", "TLS", "Credentials", .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             swiftSettings: strict),
         .target(
@@ -102,7 +102,8 @@ let package = Package(
         .testTarget(name: "CredentialsTests", dependencies: ["TestSupport", "Credentials"], swiftSettings: strict),
         .testTarget(name: "PolicyTests", dependencies: ["TestSupport", "Policy", "TransparentSockets"], swiftSettings: strict),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["TestSupport", "Configuration", "Policy", "TLS", "TransparentSockets"],
+            name: "ConfigurationTests",
+            dependencies: ["TestSupport", "Configuration", "Policy", "Protocols", "TLS", "TransparentSockets"],
             swiftSettings: strict),
         .testTarget(
             name: "FirewallTests", dependencies: ["Firewall", "TransparentSockets", "CSockets"], exclude: ["Golden"],

@@ -1,5 +1,6 @@
 public import Credentials
 public import Policy
+public import Protocols
 public import TransparentSockets
 
 /// Everything a person can set, read from TOML and found to make sense. Nothing here was checked against the running system.
@@ -203,6 +204,15 @@ public struct Listener: Sendable, Equatable {
     public var check = Duration.zero
     /// Requests and responses say that they have come by here (HTTP's Via).
     public var via = true
+    /// What is changed of the header fields of requests and responses that are passed on. Only where ``understandsHTTP``.
+    public var requestChanges = FieldChanges()
+    public var responseChanges = FieldChanges()
+    /// In front of origins: whether the fields that came before Forwarded are written as well, and peers that are believed what they say there
+    /// of those before them.
+    public var addsXForwarded = false
+    public var trusted: [IPNetwork] = []
+    /// ... what passwords are for, in printable ASCII; nil: the listener's name.
+    public var realm: String?
     /// Who must show a password; nil: nobody.
     public var users: UserTable?
     /// Ports that such clients may ask for; nil: over SOCKS all, over HTTP 443.

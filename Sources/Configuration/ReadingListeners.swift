@@ -5,6 +5,7 @@ extension Listener {
     static let keys = [
         "name", "mode", "listen", "protocols", "interfaces", "local", "ports", "destinations", "exclude", "clients",
         "preserve_source", "http", "on_other", "via", "origin", "policy", "check", "reach", "users", "filtering",
+        "request_headers", "response_headers", "realm", "x_forwarded", "trusted",
     ]
     /// Keys that say what is intercepted.
     private static let interceptionKeys = [
@@ -146,6 +147,7 @@ extension Section {
         listener.onOther = choice("on_other", of: Listener.OnOther.self) ?? listener.onOther
         listener.via = boolean("via") ?? true
         readOrigins(&listener)
+        readFieldChanges(&listener)
         if listener.http, !listener.protocols.contains(.tcp), let node = entries["http"] {
             collector.error(at: node.keyOffset, "http: only with \"tcp\" in protocols")
         }
@@ -157,7 +159,7 @@ extension Section {
 
     private func readOrigins(_ listener: inout Listener) {
         guard let node = entries["origin"] else {
-            for key in ["policy", "check"] {
+            for key in ["policy", "check", "realm", "x_forwarded", "trusted"] {
                 if let node = entries[key] { collector.error(at: node.keyOffset, "\(key): only with origin") }
             }
             return
@@ -175,7 +177,13 @@ extension Section {
         listener.origins = (origins ?? []).map(\.value)
         listener.balancing = choice("policy", of: Upstream.Balancing.self) ?? listener.balancing
         listener.check = checkInterval() ?? (listener.origins.count > 1 ? Upstream.defaultCheck : .zero)
-        for key in ["users", "reach", "ports"] {
+        listener.addsXForwarded = boolean("x_forwarded") ?? false
+        listener.trusted = networks("trusted")
+        if let (text, offset) = string("realm") {
+            listener.realm = accept("realm", offset) { () throws(Refusal) in try ValueSyntax.realm(text) }
+            if entries["users"] == nil { collector.error(at: offset, "realm: only with users") }
+        }
+        for key in ["reach", "ports"] {
             if let node = entries[key] {
                 collector.error(at: node.keyOffset, "\(key): not with origin, where clients go nowhere else")
             }

@@ -36,7 +36,7 @@ let packagedText = text(of: "Packaging/clearway.toml")
         for line in text(of: "docs/clearway.toml.5").split(separator: "\n") {
             let words = line.split(separator: " ")
             switch words[0] {
-            case ".Ss" where line == ".Ss Serving clients" || line == ".Ss In front of servers": table = "[[listener]]"
+            case ".Ss" where line == ".Ss Serving clients" || line == ".Ss \\&In front of servers": table = "[[listener]]"
             case ".Ss" where line == ".Ss Exits": table = "[[upstream]]"
             case ".Ss": table = words.count > 2 && words[1].hasPrefix("Table") ? String(words[2]) : ""
             case ".It" where words.count > 2 && words[1] == "Ic": described[table, default: []].insert(String(words[2]))

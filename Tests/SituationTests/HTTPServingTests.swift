@@ -135,7 +135,7 @@ extension Situations {
                     client, "GET /x HTTP/1.1\r\nHost: www.example\r\nX-Forwarded-For: forged\r\nForwarded: for=forged\r\n\r\n")
                 let socket = try stage.server.accept(second).socket
                 let seen =
-                    "GET /x HTTP/1.1\r\nHost: www.example\r\nForwarded: for=192.0.2.2;host=\"www.example\";proto=http\r\n\r\n"
+                    "GET /x HTTP/1.1\r\nHost: www.example\r\nForwarded: for=192.0.2.2;by=192.0.2.1;host=\"www.example\";proto=http\r\n\r\n"
                 #expect(try stage.server.receive(socket, seen.utf8.count) == seen)
                 try stage.server.send(socket, Self.response)
                 #expect(try stage.client.receive(client, Self.response.utf8.count) == Self.response)

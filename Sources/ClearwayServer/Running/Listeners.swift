@@ -40,13 +40,9 @@ struct ListenerPlan {
                 filtering: listener.filtering == .endpointIndependent ? .endpointIndependent : .addressDependent)
             if let origin = configuration.originIndex(ofListener: number) {
                 own.service = nil
-                own.http = HTTPSettings(
-                    relaysOthers: false, origin: origin, clients: listener.clients.isEmpty ? nil : listener.clients,
-                    via: listener.via ? ownNameInVia : nil)
-            } else if service?.servesHTTP == true {
-                own.http = HTTPSettings(relaysOthers: false, via: listener.via ? ownNameInVia : nil)
-            } else if listener.http {
-                own.http = HTTPSettings(relaysOthers: listener.onOther == .relay, via: listener.via ? ownNameInVia : nil)
+                own.http = HTTPSettings(listener, origin: origin, login: service?.login)
+            } else if service?.servesHTTP == true || listener.http {
+                own.http = HTTPSettings(listener)
             }
             for address in listener.listen.flatMap({ Self.sockets($0, ipv6: ipv6) }) {
                 if listener.protocols.contains(.tcp) {
@@ -163,6 +159,22 @@ func hasIPv6() -> Bool {
         return true
     } catch {
         return error.errno != .addressFamilyNotSupported
+    }
+}
+
+extension HTTPSettings {
+    /// - Parameters:
+    ///   - origin: the upstream of the listener's origins, if it has any.
+    ///   - login: who must show a password to them.
+    fileprivate convenience init(_ listener: Listener, origin: Int? = nil, login: Service.Login? = nil) {
+        var clients = listener.clients.isEmpty ? nil : listener.clients
+        // As for a service: without anybody to ask, nobody is served.
+        if listener.users != nil, login == nil { clients = [] }
+        self.init(
+            relaysOthers: listener.mode.intercepts && listener.onOther == .relay, origin: origin,
+            clients: origin == nil ? nil : clients, via: listener.via ? ownNameInVia : nil,
+            requestChanges: listener.requestChanges, responseChanges: listener.responseChanges, login: login,
+            realm: listener.realm ?? listener.name, addsXForwarded: listener.addsXForwarded, trusted: listener.trusted)
     }
 }
 

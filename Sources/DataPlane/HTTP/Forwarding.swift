@@ -39,7 +39,7 @@ extension Session {
             return .respond(ErrorPage(400, "a CONNECT request with a body"), .clientProtocol)
         }
         if service.login != nil {
-            switch credentials(head, bytes) {
+            switch credentials(.proxyAuthorization, head, bytes) {
             case nil: return .respond(.authenticationRequired, .clientUnauthorized)
             case .some(let (shown, field)) where field != http.acceptedCredentials:
                 http.question = .credentials(shown, field: field)
@@ -72,14 +72,6 @@ extension Session {
         // Another protocol behind it would be the proxy's to speak.
         http.asksForPage = request.method != .connect && request.upgrade == nil
         return .forward(.direct)
-    }
-
-    /// nil: none, or none that can be read.
-    private func credentials(_ head: HeadReader, _ bytes: Span<UInt8>) -> (ServedCredentials, field: [UInt8])? {
-        let fields = head.fields.filter { $0.known == .proxyAuthorization }
-        guard fields.count == 1 else { return nil }
-        let field = Array(bytes.extracting(fields[0].value))
-        return ServedCredentials(authorization: field[...]).map { ($0, field) }
     }
 }
 

@@ -80,13 +80,15 @@ final class HTTPRelay {
     var question: Question?
     enum Question {
         case name(DomainName)
-        /// - Parameter field: Proxy-Authorization, as it stood there.
+        /// - Parameter field: that they were in, as it stood there.
         case credentials(ServedCredentials, field: [UInt8])
     }
     /// What rules ask of the present request, if they do.
     var facts: RequestFacts?
     /// The credentials that were right last time.
     var acceptedCredentials: [UInt8] = []
+    /// Those of the present request, which were not.
+    var refusedCredentials: [UInt8]?
     /// Monotonic nanoseconds of the last turn in which something moved.
     var lastActivity: UInt64
     /// When the first byte of the head that is on its way came; 0: none has.
@@ -105,13 +107,9 @@ final class HTTPRelay {
         self.client = client
         lastActivity = now
         headBegunAt = now
+        requestWriter = session.requestWriter
+        responseWriter = session.responseWriter
         pace = BodyPace(now: now)
-        let http = session.settings.http
-        var requestWriter = MessageWriter(
-            via: http?.viaBytes, forwardedFor: http?.origin == nil ? nil : session.client.value.address)
-        requestWriter.takesCredentials = session.settings.service != nil
-        self.requestWriter = requestWriter
-        responseWriter = MessageWriter(via: http?.viaBytes)
         (up.isFrugal, down.isFrugal) = (true, true)
         up.noteSource(session.clientEvents | cs_epoll_in)
         down.noteSink(session.clientEvents)

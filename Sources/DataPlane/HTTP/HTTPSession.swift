@@ -175,12 +175,13 @@ extension Session {
         case .name(let name):
             if await isVerified(name) { http.verifiedName = name } else { http.refusedName = name }
         case .credentials(let credentials, let field):
-            guard let service = settings.service else { return true }
-            switch await isAccepted(credentials, service, until: worker.loop.now + worker.settings.handshakeTimeout) {
+            guard let login = settings.login else { return true }
+            switch await isAccepted(credentials, login, until: worker.loop.now + worker.settings.handshakeTimeout) {
             case .success(true):
                 http.acceptedCredentials = field
                 // What the last user might do, the next one might not.
                 http.openedFor = nil
+            case .success(false) where settings.http?.origin != nil: http.refusedCredentials = field
             case .success(false):
                 http.recordUnopened(407, .clientUnauthorized)
                 await dismiss(HTTPAnswer.authenticationRequired(realm: "proxy").bytes(proxy: nil))

@@ -1,4 +1,5 @@
-public import Policy
+internal import Policy
+public import Protocols
 public import TransparentSockets
 
 /// How a listener treats those that speak HTTP. One object for all its sessions.
@@ -13,14 +14,38 @@ public final class HTTPSettings: Sendable {
     /// Our name in Via; nil: none is added, and none looked for.
     let via: String?
     let viaBytes: [UInt8]?
+    /// What is changed of requests, and of responses.
+    let requestChanges: FieldChanges
+    let responseChanges: FieldChanges
+    /// In front of origins: who must show a password; nil: nobody.
+    let login: Service.Login?
+    /// What clients are told that their passwords are for (RFC 9110 §11.5).
+    let realm: String
+    /// In front of origins: X-Forwarded-For, -Proto and -Host are written.
+    let addsXForwarded: Bool
+    /// ... peers that are believed what they say of those before them.
+    private let trusted: NetworkSet
 
-    public init(relaysOthers: Bool = true, origin: Int? = nil, clients: [IPNetwork]? = nil, via: String?) {
+    /// - Parameter realm: printable ASCII.
+    public init(
+        relaysOthers: Bool = true, origin: Int? = nil, clients: [IPNetwork]? = nil, via: String?,
+        requestChanges: FieldChanges = FieldChanges(), responseChanges: FieldChanges = FieldChanges(),
+        login: Service.Login? = nil, realm: String = "", addsXForwarded: Bool = false, trusted: [IPNetwork] = []
+    ) {
         self.clients = clients.map { NetworkSet($0) }
         self.origin = origin
         self.relaysOthers = relaysOthers
         self.via = via
         viaBytes = via.map { Array($0.utf8) }
+        self.requestChanges = requestChanges
+        self.responseChanges = responseChanges
+        self.login = login
+        self.realm = realm
+        self.addsXForwarded = addsXForwarded
+        self.trusted = NetworkSet(trusted)
     }
 
     func admits(_ client: IPAddress) -> Bool { clients?.contains(client) ?? true }
+
+    func trusts(_ peer: IPAddress) -> Bool { trusted.contains(peer) }
 }

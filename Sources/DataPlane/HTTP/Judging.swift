@@ -27,7 +27,7 @@ extension Session {
         }
         http.facts = routes.policy.asksForRequests ? RequestFacts(request, bytes) : nil
         if let service = settings.service { return judge(request, head, bytes, of: service, in: http) }
-        if let origin = settings.http?.origin { return judge(forOrigin: origin, in: http) }
+        if let origin = settings.http?.origin { return authenticate(head, bytes, in: http) ?? judge(forOrigin: origin, in: http) }
         guard let destination, !routes.policy.rules.isEmpty else { return .forward(.direct) }
         var query = Query(
             listener: settings.name, client: client.value.address, destination: destination.value.address,
@@ -49,7 +49,8 @@ extension Session {
     private func judge(forOrigin origin: Int, in http: HTTPRelay) -> Verdict {
         decision = Decision(.upstream(origin), rule: nil)
         guard !routes.policy.rules.isEmpty else { return .forward(decision.action) }
-        var query = Query(listener: settings.name, client: client.value.address, destination: nil, port: ownPort, name: name)
+        var query = Query(
+            listener: settings.name, client: client.value.address, destination: nil, port: ownPort, name: name, user: user)
         query.request = http.facts
         let found = routes.policy.decide(query)
         decision.rule = found.rule

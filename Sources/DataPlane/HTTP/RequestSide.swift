@@ -97,7 +97,9 @@ extension HTTPRelay {
                 begin(message, reader, bytes)
                 transaction!.status = page.status
                 // Without a body, the next request is where we look for it.
-                guard ending == .proxyRejected, message.body == .none, message.mayBeFollowed, !isEnding else {
+                // A client that is asked for a password often has it ready, and asks again over the same connection.
+                guard ending == .proxyRejected || page.status == 401, message.body == .none, message.mayBeFollowed, !isEnding
+                else {
                     record(ending)
                     return .dismiss(page.bytes(closes: true, isHead: message.method == .head), ending)
                 }
@@ -127,7 +129,7 @@ extension HTTPRelay {
         headBegunAt = 0
         lastActivity = now
         resources.output.removeAll(keepingCapacity: true)
-        requestWriter.write(message, reader, bytes, as: form, into: &resources.output)
+        requestWriter.write(message, reader, bytes, as: form, into: &resources.output, session.value(of:))
         var rest = reader.length..<bytes.count
         if message.method == .connect {
             guard message.body == .none else { return fault(MessageFault(400, "a CONNECT request with a body")) }
@@ -155,7 +157,7 @@ extension HTTPRelay {
                 (up.left >= Self.leastSpliced && resources.mode != .copy || resources.mode == .splice) && canSpliceUp
             transaction!.request = up.left == 0 ? .done : .plain
         case .chunked:
-            var chunks = ChunkedReader()
+            var chunks = ChunkedReader(omitting: requestWriter.changes.omitted)
             do throws(MessageFault) {
                 let length = try decode(&chunks, bytes.extracting(rest), .chunks, &transaction!.request)
                 rest = rest.lowerBound + length..<rest.upperBound

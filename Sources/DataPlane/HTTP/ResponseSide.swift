@@ -88,7 +88,7 @@ extension HTTPRelay {
         let body = isTakenApart ? .untilClose : message.body
         if body == .untilClose || !transaction!.request.isDone || isEnding { transaction!.keepsAlive = false }
         responseWriter.write(
-            message, reader, bytes, body: body, keepsAlive: transaction!.keepsAlive, into: &resources.output)
+            message, reader, bytes, body: body, keepsAlive: transaction!.keepsAlive, into: &resources.output, session.value(of:))
         transaction!.headBytes += resources.output.count
         var rest = length..<bytes.count
         switch message.body {
@@ -108,7 +108,7 @@ extension HTTPRelay {
             down.splices = (isLong || resources.mode == .splice) && canSpliceDown
             transaction!.response = down.left == 0 ? .done : .plain
         case .chunked:
-            var chunks = ChunkedReader()
+            var chunks = ChunkedReader(omitting: responseWriter.changes.omitted)
             do throws(MessageFault) {
                 let taken = try decode(
                     &chunks, bytes.extracting(rest), isTakenApart ? .plain : .chunks, &transaction!.response)
@@ -135,7 +135,7 @@ extension HTTPRelay {
         }
         transaction!.status = message.status
         transaction!.firstByteAt = now
-        responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output)
+        responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output, session.value(of:))
         transaction!.headBytes += resources.output.count
         bytes.extracting(reader.length..<bytes.count).withUnsafeBufferPointer { resources.output.append(contentsOf: $0) }
         giveBack(reader)

@@ -14,7 +14,7 @@ public final class Service: Sendable {
     public let reach: Reach
     let servesBind: Bool
     let servesUDP: Bool
-    let login: Login?
+    public let login: Login?
     private let clients: NetworkSet?
     private let ports: PortSet?
     private let connectPorts: PortSet

@@ -146,7 +146,7 @@ extension Session {
                 if let server = handshake as? SOCKSServer { socks = server.progress }
                 if length > 0 { _ = cs_receive(raw, buffer, length) }
                 if case .authenticate(let credentials) = step {
-                    switch await isAccepted(credentials, service, until: deadline) {
+                    switch await isAccepted(credentials, service.login, until: deadline) {
                     case .success(let isAccepted):
                         step = handshake!.judge(accepted: isAccepted)
                         if let server = handshake as? SOCKSServer { socks = server.progress }
@@ -183,9 +183,11 @@ extension Session {
 
     /// Whether the client is who it says it is. Fails closed.
     func isAccepted(
-        _ credentials: ServedCredentials, _ service: Service, until deadline: UInt64
+        _ credentials: ServedCredentials, _ login: Service.Login?, until deadline: UInt64
     ) async -> Result<Bool, Refused> {
-        guard let login = service.login else { return .success(true) }
+        guard let login else { return .success(true) }
+        // Until it is known who this one is, it is nobody.
+        user = nil
         let loop = worker.loop
         let known = login.authenticator.verify(
             credentials.user, credentials.password, of: login.users, from: client.value.address, on: loop

@@ -29,8 +29,10 @@ public struct ChunkedReader: Sendable {
     private var left: UInt64 = 0
     private var extensions = 0
     private var trailers = HeadReader(.trailers)
+    /// Trailers that are not passed on, beside those that never are.
+    private let omitted: FieldNames
 
-    public init() {}
+    public init(omitting names: FieldNames = FieldNames()) { omitted = names }
 
     /// - Returns: bytes that are done with, those of `data` among them; the others must come again, with more behind them.
     public mutating func advance(_ bytes: Span<UInt8>) throws(MessageFault) -> (length: Int, step: Step) {
@@ -96,7 +98,7 @@ public struct ChunkedReader: Sendable {
         }
         state = .over
         var lines: [UInt8] = []
-        for field in trailers.fields where !field.known.isForbiddenInTrailers {
+        for field in trailers.fields where !field.known.isForbiddenInTrailers && !omitted.contain(field.name, rest) {
             lines.append(rest, field.name)
             lines.append(": ")
             lines.append(rest, field.value)

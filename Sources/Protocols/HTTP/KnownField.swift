@@ -28,6 +28,22 @@ public enum KnownField: UInt8, Sendable {
     /// Has no business behind a body (RFC 9110 §6.5.1): framing, routing, authentication, and what a body is.
     var isForbiddenInTrailers: Bool { self != .other }
 
+    /// Nobody can have it changed: where a message goes, how it is framed, who may pass it on, and what lasts for one hop only.
+    public var isOurs: Bool {
+        switch self {
+        case .connection, .contentLength, .expect, .host, .keepAlive, .maxForwards, .proxy, .proxyAuthenticate,
+            .proxyAuthenticationInfo, .proxyAuthorization, .proxyConnection, .te, .trailer, .transferEncoding, .upgrade, .via:
+            true
+        default: false
+        }
+    }
+
+    /// - Parameter name: with `_` for `-` as well, since some read it so.
+    public init(name: String) {
+        let bytes = name.utf8.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0 }
+        self.init(bytes.span, 0..<bytes.count)
+    }
+
     init(_ bytes: Span<UInt8>, _ place: Range<Int>) {
         // By their length first: most fields are none of these.
         let candidates: (StaticString, KnownField, StaticString?, KnownField)

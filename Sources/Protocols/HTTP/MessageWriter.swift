@@ -1,23 +1,16 @@
-public import TransparentSockets
-
 /// Writes heads anew: start line, framing and what concerns the connection are ours, all other fields are the sender's, in their order,
 /// each written as we have read it. What could be read in two ways does not get this far.
 public struct MessageWriter: Sendable {
     /// What is added to Via, behind the protocol's version: a name of ours that nobody else has (RFC 9110 §7.6.3); nil: nothing is.
     public var via: [UInt8]?
-    /// The credentials are for us, and go no further (RFC 9110 §11.7.2).
-    public var takesCredentials = false
+    /// The field whose credentials are for us, and go no further (RFC 9110 §11.6.2, §11.7.2).
+    public var takenCredentials: KnownField?
+    /// What servers of ours are told of the client; nil: nothing is, and what it says of itself passes.
+    public var forwarded: ForwardedFields?
+    /// Made last, also of what is told of the client. Not of interim responses, which say nothing of themselves.
+    public var changes = FieldChanges()
 
-    /// What a server of ours is told of the client (RFC 7239), up to its address, in place of what the client says of itself; nil: nothing is
-    /// told, and what it says passes.
-    private var forwarded: [UInt8]?
-
-    /// - Parameter client: whom servers of ours are told of (RFC 7239), in place of what the client says of itself; nil: they are told
-    ///   nothing, and what it says passes.
-    public init(via: [UInt8]?, forwardedFor client: IPAddress? = nil) {
-        self.via = via
-        forwarded = client.map { Array("Forwarded: for=\($0.isIPv6 ? "\"[\($0)]\"" : "\($0)")".utf8) }
-    }
+    public init(via: [UInt8]?) { self.via = via }
 
     /// How a request's target is written.
     public enum Form: Sendable {
@@ -27,8 +20,10 @@ public struct MessageWriter: Sendable {
         case absolute(authorization: String)
     }
 
+    /// - Parameter value: what stands for a placeholder of ``changes`` that was not filled before.
     public func write(
-        _ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, as form: Form = .origin, into output: inout [UInt8]
+        _ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, as form: Form = .origin,
+        into output: inout [UInt8], _ value: (FieldTemplate.Placeholder) -> String = { _ in "" }
     ) {
         output.append(bytes, request.methodPlace)
         output.append(0x20)
@@ -36,6 +31,7 @@ public struct MessageWriter: Sendable {
         output.append(" HTTP/1.1\r\nHost: ")
         output.append(bytes, request.authority)
         output.append("\r\n")
+        let leavesOut = forwarded != nil || !changes.omitted.isEmpty
         for field in head.fields {
             switch field.known {
             case .host, .contentLength: continue
@@ -48,15 +44,16 @@ public struct MessageWriter: Sendable {
                     output.append("\r\n")
                     continue
                 }
-            case .proxyAuthorization where takesCredentials: continue
-            case .forwarded, .xForwardedFor, .xForwardedHost, .xForwardedProto: if forwarded != nil { continue }
+            case .authorization, .proxyAuthorization: if field.known == takenCredentials { continue }
             default: break
             }
+            if leavesOut, leaveOut(field, bytes) { continue }
             write(field, request.options, bytes, &output)
         }
         if case .absolute(let authorization) = form { output.append(contentsOf: authorization.utf8) }
         writeVia(isVersion10: request.isVersion10, &output)
-        if let forwarded { writeForwarded(forwarded, request.authority, bytes, &output) }
+        if let forwarded { forwarded.write(request, head, bytes, into: &output) }
+        if !changes.isEmpty { changes.write(into: &output, value) }
         if let upgrade = request.upgrade {
             output.append("Connection: upgrade\r\nUpgrade: ")
             output.append(bytes, upgrade)
@@ -71,6 +68,11 @@ public struct MessageWriter: Sendable {
         case .untilClose: break
         }
         output.append("\r\n")
+    }
+
+    /// Whether something of ours stands in a field's place, or nothing.
+    private func leaveOut(_ field: HeadReader.Field, _ bytes: Span<UInt8>) -> Bool {
+        forwarded?.replace(field, bytes) == true || changes.omitted.contain(field.name, bytes)
     }
 
     private func writeTarget(_ request: RequestMessage, _ bytes: Span<UInt8>, _ form: Form, _ output: inout [UInt8]) {
@@ -94,17 +96,23 @@ public struct MessageWriter: Sendable {
     /// - Parameters:
     ///   - body: how the client gets the body: for one of HTTP/1.0, chunks are taken apart.
     ///   - keepsAlive: the client may go on asking over this connection.
+    ///   - value: as for a request.
     public func write(
         _ response: ResponseMessage, _ head: HeadReader, _ bytes: Span<UInt8>, body: MessageBody, keepsAlive: Bool,
-        into output: inout [UInt8]
+        into output: inout [UInt8], _ value: (FieldTemplate.Placeholder) -> String = { _ in "" }
     ) {
         output.append("HTTP/1.1 ")
         output.append(decimal: UInt64(response.status))
         output.append(0x20)
         output.append(bytes, response.reason)
         output.append("\r\n")
-        for field in head.fields where field.known != .contentLength { write(field, response.options, bytes, &output) }
+        let isChanged = !response.isInterim && !changes.isEmpty
+        for field in head.fields where field.known != .contentLength {
+            if isChanged, changes.omitted.contain(field.name, bytes) { continue }
+            write(field, response.options, bytes, &output)
+        }
         writeVia(isVersion10: response.isVersion10, &output)
+        if isChanged { changes.write(into: &output, value) }
         if let upgrade = response.upgrade {
             output.append("Connection: upgrade\r\nUpgrade: ")
             output.append(bytes, upgrade)
@@ -135,16 +143,6 @@ public struct MessageWriter: Sendable {
         output.append(isVersion10 ? "Via: 1.0 " : "Via: 1.1 ")
         output.append(contentsOf: via)
         output.append("\r\n")
-    }
-
-    private func writeForwarded(_ client: [UInt8], _ host: Range<Int>, _ bytes: Span<UInt8>, _ output: inout [UInt8]) {
-        output.append(contentsOf: client)
-        if !host.isEmpty {
-            output.append(";host=\"")
-            output.append(bytes, host)
-            output.append(UInt8(ascii: "\""))
-        }
-        output.append(";proto=http\r\n")
     }
 
     private func writeLength(_ length: UInt64, _ output: inout [UInt8]) {
