@@ -25,6 +25,7 @@ struct ListenerPlan {
     ///   - ipv6: false on a host without IPv6.
     ///   - authenticator: needed where a listener has users and is to be served.
     init(_ configuration: Configuration, ipv6: Bool, _ authenticator: Authenticator? = nil) {
+        let scanners = configuration.scanners
         for (number, listener) in configuration.listeners.enumerated() {
             // A socket that is not transparent: for redirected connections, and for those that mean us.
             let mode: InterceptionMode = listener.mode == .tproxy ? .tproxy : .redirect
@@ -38,15 +39,19 @@ struct ListenerPlan {
             var own = ListenerSettings(
                 name: listener.name, preservedSource: preserved, service: service,
                 filtering: listener.filtering == .endpointIndependent ? .endpointIndependent : .addressDependent)
+            let authorization = configuration.authorization(ofListener: number)
+            let icap = listener.icap.map { scanners[$0] }
             if let origin = configuration.originIndex(ofListener: number) {
                 own.service = nil
                 own.http = HTTPSettings(
                     relaysOthers: false, origin: origin, clients: listener.clients.isEmpty ? nil : listener.clients,
-                    via: listener.via ? ownNameInVia : nil)
+                    via: listener.via ? ownNameInVia : nil, authorization: authorization, icap: icap)
             } else if service?.servesHTTP == true {
-                own.http = HTTPSettings(relaysOthers: false, via: listener.via ? ownNameInVia : nil)
+                own.http = HTTPSettings(
+                    relaysOthers: false, via: listener.via ? ownNameInVia : nil, authorization: authorization, icap: icap)
             } else if listener.http {
-                own.http = HTTPSettings(relaysOthers: listener.onOther == .relay, via: listener.via ? ownNameInVia : nil)
+                own.http = HTTPSettings(
+                    relaysOthers: listener.onOther == .relay, via: listener.via ? ownNameInVia : nil, authorization: authorization, icap: icap)
             }
             for address in listener.listen.flatMap({ Self.sockets($0, ipv6: ipv6) }) {
                 if listener.protocols.contains(.tcp) {

@@ -26,6 +26,7 @@ struct ErrorPage {
     private var reason: String {
         switch status {
         case 400: "Bad Request"
+        case 401: "Unauthorized"
         case 403: "Forbidden"
         case 407: "Proxy Authentication Required"
         case 408: "Request Timeout"

@@ -12,9 +12,18 @@ public final class HTTPSettings: Sendable {
     private let clients: NetworkSet?
     /// Our name in Via; nil: none is added, and none looked for.
     let via: String?
+    /// The service that each request is shown to before it goes on; nil: rules alone decide.
+    let authorization: AuthorizationSettings?
+    /// The services that requests and responses are shown to; nil: none are.
+    let icap: ICAPSettings?
     let viaBytes: [UInt8]?
 
-    public init(relaysOthers: Bool = true, origin: Int? = nil, clients: [IPNetwork]? = nil, via: String?) {
+    public init(
+        relaysOthers: Bool = true, origin: Int? = nil, clients: [IPNetwork]? = nil, via: String?,
+        authorization: AuthorizationSettings? = nil, icap: ICAPSettings? = nil
+    ) {
+        self.icap = icap
+        self.authorization = authorization
         self.clients = clients.map { NetworkSet($0) }
         self.origin = origin
         self.relaysOthers = relaysOthers

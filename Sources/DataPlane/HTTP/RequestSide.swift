@@ -73,7 +73,8 @@ extension HTTPRelay {
             return fault(error)
         }
         if !isCleared {
-            switch session.judge(message, reader, bytes, in: self) {
+            let judged = session.judge(message, reader, bytes, in: self)
+            switch session.permitted(judged, message, reader, bytes, in: self) {
             case .forward(let action):
                 if upstream >= 0, openedFor == action { break }
                 stash = Array(bytes)

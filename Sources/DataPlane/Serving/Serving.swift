@@ -20,7 +20,7 @@ extension Session {
         }
         let deadline = worker.loop.now + worker.settings.handshakeTimeout
         if settings.http != nil {
-            switch await asksForPages(until: deadline) {
+            switch await asksForPages(orTunnels: settings.http?.authorization != nil, until: deadline) {
             case .success(true):
                 // It has not said yet what it wants, and may be slow about it.
                 startHTTP(holding: source)

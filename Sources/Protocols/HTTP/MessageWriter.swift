@@ -8,6 +8,9 @@ public struct MessageWriter: Sendable {
     /// The credentials are for us, and go no further (RFC 9110 §11.7.2).
     public var takesCredentials = false
 
+    /// What stands in place of the client's own fields.
+    public var replacement: FieldReplacement?
+
     /// What a server of ours is told of the client (RFC 7239), up to its address, in place of what the client says of itself; nil: nothing is
     /// told, and what it says passes.
     private var forwarded: [UInt8]?
@@ -37,7 +40,7 @@ public struct MessageWriter: Sendable {
         output.append(" HTTP/1.1\r\nHost: ")
         output.append(bytes, request.authority)
         output.append("\r\n")
-        for field in head.fields {
+        for field in head.fields where replacement?.replaces(field, bytes) != true {
             switch field.known {
             case .host, .contentLength: continue
             // Nobody's field: a program that is run as CGI would take it for its environment's HTTP_PROXY (httpoxy).
@@ -56,6 +59,7 @@ public struct MessageWriter: Sendable {
             write(field, request.options, bytes, &output)
         }
         writeVia(isVersion10: request.isVersion10, &output)
+        if let replacement { output.append(contentsOf: replacement.lines) }
         if let forwarded { writeForwarded(forwarded, request.authority, bytes, &output) }
         if let upgrade = request.upgrade {
             output.append("Connection: upgrade\r\nUpgrade: ")

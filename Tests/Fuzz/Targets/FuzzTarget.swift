@@ -22,6 +22,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(name: "http-request", check: checkRequestMessage),
         FuzzTarget(name: "http-response", check: checkResponseMessage),
         FuzzTarget(name: "http-chunks", check: checkChunks),
+        FuzzTarget(name: "icap-response", check: checkICAPResponse),
     ]
 }
 
