@@ -57,7 +57,8 @@ extension Configuration {
             }
             let section = Section(node, named: "[[listener]]", keys: Listener.keys, elsewhere: homes, collector)
             var positions = SourceMap.ListenerPositions(table: collector.position(node.keyOffset))
-            let listener = section.listener(at: node.keyOffset, managed: firewall.manage, files, scanners, &positions, bound: &bound)
+            let listener = section.listener(
+                at: node.keyOffset, managed: firewall.manage, files, scanners, &positions, bound: &bound)
             claim(listener, section, at: node.keyOffset, &names)
             listeners.append(listener)
             self.positions.listeners.append(positions)
@@ -81,7 +82,8 @@ extension Configuration {
 
 extension Section {
     fileprivate func listener(
-        at offset: Int, managed: Bool, _ files: NamedFiles, _ scanners: ReadServices, _ positions: inout SourceMap.ListenerPositions,
+        at offset: Int, managed: Bool, _ files: NamedFiles, _ scanners: ReadServices,
+        _ positions: inout SourceMap.ListenerPositions,
         bound: inout [Bound]
     ) -> Listener {
         var listener = Listener()

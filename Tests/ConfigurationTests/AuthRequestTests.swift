@@ -6,14 +6,15 @@ import Testing
     private static let listener = "[[listener]]\nmode = 'http'\n"
 
     @Test func values() throws {
-        let text = Self.listener + """
-            [listener.auth_request]
-            url = "HTTP://auth.example/check?x"
-            timeout = "500ms"
-            cache = "10s"
-            key = ["Authorization", "Cookie"]
-            pass = "X-User"
-            """
+        let text =
+            Self.listener + """
+                [listener.auth_request]
+                url = "HTTP://auth.example/check?x"
+                timeout = "500ms"
+                cache = "10s"
+                key = ["Authorization", "Cookie"]
+                pass = "X-User"
+                """
         let request = try #require(try Configuration(parsing: text, file: "t.toml").listeners[0].authRequest)
         #expect(request.service.description == "http://auth.example:80/check?x" && request.service.authority == "auth.example:80")
         #expect(request.timeout == .milliseconds(500) && request.cache == .seconds(10))

@@ -98,7 +98,8 @@ extension Situations {
                     Self.question("GET", "http://a.example/odd", to: destination),
                     "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", over: first)
                 #expect(
-                    try stage.client.receiveUntil(exchange.client, "is allowed.\n").hasPrefix("HTTP/1.1 503 Service Unavailable\r\n"))
+                    try stage.client.receiveUntil(exchange.client, "is allowed.\n").hasPrefix(
+                        "HTTP/1.1 503 Service Unavailable\r\n"))
                 #expect(try stage.client.drain(exchange.client).end == "fin")
                 let records = try stage.clearway.waitForRequests(6)
                 #expect(records.map { $0.int("status") } == [200, 200, 401, 403, 403, 503])
@@ -112,7 +113,8 @@ extension Situations {
         private static let noVerdicts: [(name: String, answer: String?, ends: Bool)] = [
             ("silent", nil, false), ("gone", nil, true), ("half a head", "HTTP/1.1 200 OK\r\nX: y\r\n", true),
             ("half a head, and silent", "HTTP/1.1 200 OK\r\n", false), ("no HTTP", "hello\r\n\r\n", true),
-            ("bare line feeds", "HTTP/1.1 200 OK\n\n", true), ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n", true),
+            ("bare line feeds", "HTTP/1.1 200 OK\n\n", true),
+            ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n", true),
             ("length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", true),
             ("another protocol", "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", true),
             ("only interim", String(repeating: "HTTP/1.1 102 Processing\r\n\r\n", count: 9), false),

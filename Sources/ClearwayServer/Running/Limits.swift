@@ -99,6 +99,7 @@ extension Configuration {
         let scanning = icap.reduce(0) { sum, icap in
             sum + [icap.request, icap.response].count { $0 != nil } * workerCount * icap.maxConnections
         }
-        return checkedMembers + senders + asking + scanning + (metrics.isEmpty ? 0 : 2 * metrics.count + MetricsEndpoint.descriptors)
+        return checkedMembers + senders + asking + scanning
+            + (metrics.isEmpty ? 0 : 2 * metrics.count + MetricsEndpoint.descriptors)
     }
 }

@@ -51,7 +51,8 @@ struct ListenerPlan {
                     relaysOthers: false, via: listener.via ? ownNameInVia : nil, authorization: authorization, icap: icap)
             } else if listener.http {
                 own.http = HTTPSettings(
-                    relaysOthers: listener.onOther == .relay, via: listener.via ? ownNameInVia : nil, authorization: authorization, icap: icap)
+                    relaysOthers: listener.onOther == .relay, via: listener.via ? ownNameInVia : nil, authorization: authorization,
+                    icap: icap)
             }
             for address in listener.listen.flatMap({ Self.sockets($0, ipv6: ipv6) }) {
                 if listener.protocols.contains(.tcp) {

@@ -27,6 +27,8 @@ final class AdaptedExchange {
     var entered: ICAPService?
     var upload: BodyPump?
     var mayReuse = false
+    /// A body was left where it was: what follows it is no message.
+    var isSpent = false
     /// What the response at hand answers.
     var method = RequestMethod.get
     /// Bodies that move beside what ``run()`` does.
@@ -152,12 +154,14 @@ final class AdaptedExchange {
         let framing = message.body == .untilClose ? .chunked : message.body
         guard let responseService else {
             write(response, as: framing)
-            return try await finish(BodyPump([], BodySource(message.body), from: server, to: relay, as: framing), message.keepsAlive)
+            return try await finish(
+                BodyPump([], BodySource(message.body), from: server, to: relay, as: framing), message.keepsAlive)
         }
         let original = OriginalBody(BodySource(message.body), from: server)
         var shown: [UInt8] = []
         // What concerns our connection with the server is none of the service's business (RFC 3507 §4.4.2).
-        let stated: MessageBody = if case .length = message.body { message.body } else { message.body == .none ? .none : .untilClose }
+        let stated: MessageBody =
+            if case .length = message.body { message.body } else { message.body == .none ? .none : .untilClose }
         MessageWriter(via: nil).write(
             message, response.reader, response.bytes.span, body: stated, keepsAlive: true, into: &shown)
         switch try await adapt(
@@ -200,7 +204,7 @@ final class AdaptedExchange {
         awaitsService = false
         try await flushRelay()
         leaveService()
-        return keepsAlive && pumps.allSatisfy(\.isDone) && !server.isDeaf && server.unsent == 0
+        return keepsAlive && !isSpent && pumps.allSatisfy(\.isDone) && !server.isDeaf && server.unsent == 0
     }
 
     func flushRelay() async throws(AdaptationFault) {
@@ -224,7 +228,7 @@ final class AdaptedExchange {
     private func say(_ page: ErrorPage) async throws(AdaptationFault) -> Bool {
         // A body that is still on its way goes nowhere.
         pumps = []
-        relay.output += page.bytes(closes: true)
+        relay.output += page.bytes(closes: true, isHead: method == .head)
         try await flushRelay()
         return false
     }
@@ -248,7 +252,8 @@ final class AdaptedExchange {
     private static func plain(_ text: String) -> String {
         String(
             text.unicodeScalars.map { scalar in
-                let isPlain = scalar.isASCII && (scalar.properties.isAlphabetic || "0123456789.,:;_-+/()= ".unicodeScalars.contains(scalar))
+                let isPlain =
+                    scalar.isASCII && (scalar.properties.isAlphabetic || "0123456789.,:;_-+/()= ".unicodeScalars.contains(scalar))
                 return isPlain ? Character(scalar) : "_"
             })
     }
@@ -276,7 +281,7 @@ final class AdaptedExchange {
             isWaiting = false
         }
         guard await bell.wait(until: deadline) else {
-            throw AdaptationFault(side: .service, reason: "no answer in time")
+            throw AdaptationFault(side: .service, reason: "no answer in time", isLate: true)
         }
         turns = 0
     }

@@ -41,24 +41,18 @@ extension AdaptedExchange {
         original: OriginalBody, isExpected: Bool = false
     ) async throws(AdaptationFault) -> Adapted {
         do throws(AdaptationFault) {
-            let deadline = worker.loop.now &+ settings.timeout
-            guard await service.enter(bell, until: deadline) else {
-                throw AdaptationFault(side: .service, reason: bell.isCancelled ? "cancelled" : "all its connections are busy")
-            }
-            entered = service
-            let options = try await options(of: service, until: deadline)
+            let options = try await options(of: service)
             guard kind == .request ? options.modifiesRequests : options.modifiesResponses else {
                 throw AdaptationFault(side: .service, reason: "it has no such method")
             }
             let transfer = options.transfer(ofPath: path)
-            guard transfer != .ignore else {
-                leaveService()
-                return .unchanged
-            }
+            guard transfer != .ignore else { return .unchanged }
             let hasBody = !original.source.isOver
             let preview = hasBody && transfer == .preview ? options.preview : nil
             if isExpected, hasBody { relay.output += Array("HTTP/1.1 100 Continue\r\n\r\n".utf8) }
+            // Whoever is slow in sending it must not keep others from the service.
             try await gather(original, preview ?? 0)
+            try await enter(service)
             let head = service.request.modification(
                 of: kind, requestHead: requestHead, responseHead: responseHead, hasBody: hasBody, client: client, preview: preview,
                 allows204: original.source.isOver)
@@ -68,8 +62,7 @@ extension AdaptedExchange {
                 do throws(AdaptationFault) {
                     return try await show(head, kind, service, wire, original, hasBody: hasBody, preview: preview)
                 } catch {
-                    guard error.side == .service, !wire.hasSpoken, !original.isLost, wire.hasEnded || error.reason != "no answer in time"
-                    else { throw error }
+                    guard error.side == .service, !wire.hasSpoken, !original.isLost, !error.isLate else { throw error }
                     pumps.removeAll { $0 === upload }
                     upload = nil
                 }
@@ -78,12 +71,18 @@ extension AdaptedExchange {
             return try await show(head, kind, service, wire, original, hasBody: hasBody, preview: preview)
         } catch {
             guard error.side == .service else { throw error }
-            pumps.removeAll { $0 === upload }
             dropService()
             guard settings.passesOnFailure, !original.isLost else { return .failed(error.reason) }
             warn(error.reason + ", passed on")
             return .unchanged
         }
+    }
+
+    private func enter(_ service: ICAPService) async throws(AdaptationFault) {
+        guard await service.enter(bell, until: worker.loop.now &+ settings.timeout) else {
+            throw AdaptationFault(side: .service, reason: "all its connections are busy")
+        }
+        entered = service
     }
 
     private func connect(_ service: ICAPService, until deadline: UInt64) async throws(AdaptationFault) -> Wire {
@@ -95,9 +94,15 @@ extension AdaptedExchange {
     }
 
     /// What the service says of itself; it is asked if that is not known, or not any more.
-    private func options(of service: ICAPService, until deadline: UInt64) async throws(AdaptationFault) -> ICAPOptions {
+    private func options(of service: ICAPService) async throws(AdaptationFault) -> ICAPOptions {
         if let known = service.options { return known }
-        let wire = try await connect(service, until: deadline)
+        try await enter(service)
+        // Another one may have asked meanwhile.
+        if let known = service.options {
+            dropService()
+            return known
+        }
+        let wire = try await connect(service, until: worker.loop.now &+ settings.timeout)
         self.service = wire
         awaitsService = true
         wire.output += service.request.options()
@@ -111,9 +116,9 @@ extension AdaptedExchange {
             throw wire.fault(error.reason)
         }
         service.learn(options, tag: response.tag)
-        let isEmpty = response.encapsulated.map { $0.body == .none && $0.headLength == 0 } ?? true
-        if isEmpty, response.keepsAlive, wire.input.isEmpty { service.connections.giveBack(wire.socket) }
-        self.service = nil
+        // What it says in a body, nobody reads.
+        mayReuse = response.keepsAlive && (response.encapsulated.map { $0.body == .none && $0.headLength == 0 } ?? true)
+        leaveService()
         return options
     }
 
@@ -181,10 +186,10 @@ extension AdaptedExchange {
 
     /// The head of what the service says next.
     private func answer(_ wire: Wire) async throws(AdaptationFault) -> (ICAPResponse, HeadReader, [UInt8]) {
-        guard let bytes = try await head(.response, from: wire, unlessEnded: nil) else {
+        guard let bytes = try await head(.service, from: wire, unlessEnded: nil) else {
             throw wire.fault("it ended without an answer")
         }
-        var reader = HeadReader(.response)
+        var reader = HeadReader(.service)
         do throws(MessageFault) {
             do throws(HeadReader.Fault) {
                 _ = try reader.read(bytes.span)
@@ -250,6 +255,8 @@ extension AdaptedExchange {
 
     /// ... and its connection ends.
     func dropService() {
+        if let upload, !upload.isDone { isSpent = true }
+        pumps.removeAll { $0 === upload }
         service = nil
         upload = nil
         awaitsService = false

@@ -15,6 +15,7 @@ extension AdaptedExchange {
                     way.from.consume(way.from.input.count)
                 }
                 if try way.to.flush() { isNews = true }
+                guard !way.to.isDeaf else { return }
                 if way.from.hasEnded, way.to.unsent == 0 {
                     way.to.socket.end()
                     ended[index] = true

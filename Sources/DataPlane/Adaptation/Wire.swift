@@ -3,6 +3,8 @@ struct AdaptationFault: Error {
     enum Side { case relay, server, service }
     let side: Side
     let reason: String
+    /// Nothing was heard in time; the connection may be well.
+    var isLate = false
 }
 
 /// A socket with what was read from it and is not used yet, and what it has not taken yet. Neither grows beyond its bound, as long as

@@ -1,5 +1,6 @@
 internal import Policy
 internal import Protocols
+internal import TransparentSockets
 
 // Requests that a service outside is asked about (`auth_request`), once our rules have let them pass.
 

@@ -24,7 +24,8 @@ public struct ICAPRequest: Sendable {
     ///   - preview: bytes of the body that come first; nil: the body comes whole.
     ///   - allows204: it may say that nothing is changed: all of it was kept.
     public func modification(
-        of kind: Kind, requestHead: [UInt8], responseHead: [UInt8] = [], hasBody: Bool, client: String, preview: Int?, allows204: Bool
+        of kind: Kind, requestHead: [UInt8], responseHead: [UInt8] = [], hasBody: Bool, client: String, preview: Int?,
+        allows204: Bool
     ) -> [UInt8] {
         var head = start(kind == .request ? "REQMOD" : "RESPMOD")
         head.append("X-Client-IP: ")

@@ -29,7 +29,7 @@ private enum ReadICAP: Equatable {
 }
 
 private func readICAP(_ bytes: [UInt8], pieces: Int) -> ReadICAP {
-    var head = HeadReader(.response)
+    var head = HeadReader(.service)
     var count = 0
     do {
         repeat {

@@ -8,7 +8,8 @@ import Testing
         var head = HeadReader(.request)
         #expect(try head.read(bytes.span))
         let question = PermissionQuestion(
-            about: try RequestMessage(head, bytes.span), head, bytes.span, of: "192.0.2.1", to: destination, listener: Array("l".utf8),
+            about: try RequestMessage(head, bytes.span), head, bytes.span, of: "192.0.2.1", to: destination,
+            listener: Array("l".utf8),
             key: key.map { FieldName($0) }, service: (Array("auth:80".utf8), Array("/check".utf8)))
         return String(decoding: question.bytes, as: UTF8.self)
     }

@@ -5,7 +5,7 @@ import Testing
 @Suite struct ICAPTests {
     private func read<Value>(_ text: String, _ make: (HeadReader, Span<UInt8>) throws -> Value) throws -> Value {
         let bytes = Array(text.utf8)
-        var head = HeadReader(.response)
+        var head = HeadReader(.service)
         #expect(try head.read(bytes.span))
         return try make(head, bytes.span)
     }
@@ -28,7 +28,8 @@ import Testing
 
     private static let wrongParts = [
         "", "res-hdr=0", "res-hdr=1, res-body=9", "res-hdr=0, res-body=0", "res-hdr=0, res-body=65537", "res-hdr=9, res-body=0",
-        "res-hdr=0 res-body=9", "res-hdr=0,, res-body=9", "res-hdr=0, res-body=-9", "res-hdr=0, res-body=+9", "res-hdr=0, res-body=0x9",
+        "res-hdr=0 res-body=9", "res-hdr=0,, res-body=9", "res-hdr=0, res-body=-9", "res-hdr=0, res-body=+9",
+        "res-hdr=0, res-body=0x9",
         "res-hdr=0, res-body=", "res-hdr=0, body=9", "res-hdr=0, req-hdr=4, req-body=9", "req-hdr=0, req-hdr=4, req-body=9",
         "res-body=0, res-hdr=9", "req-hdr=0, res-hdr=4, res-hdr=8, res-body=12", "null-body=9", "null-body=99999999999999999999",
         "null-body=0\r\nEncapsulated: null-body=0",
@@ -38,7 +39,9 @@ import Testing
         #expect(throws: MessageFault.self) { try response("Encapsulated: \(value)\r\n") }
     }
 
-    @Test(arguments: ["HTTP/1.1 200 OK", "ICAP/1.1 200 OK", "ICAP/1.0 2000 OK", "ICAP/1.0 20 OK", "ICAP/1.0  200", "ICAP/1.0 600 x"])
+    @Test(arguments: [
+        "HTTP/1.1 200 OK", "ICAP/1.1 200 OK", "ICAP/1.0 2000 OK", "ICAP/1.0 20 OK", "ICAP/1.0  200", "ICAP/1.0 600 x",
+    ])
     func otherStatusLines(line: String) {
         #expect(throws: MessageFault.self) { try read("\(line)\r\n\r\n") { try ICAPResponse($0, $1) } }
     }
@@ -48,6 +51,11 @@ import Testing
             "X-Infection-Found: Type=0; Resolution=2; Threat=Eicar Test;\r\nISTag: \"a\"\r\nConnection: Close\r\n")
         #expect(found.status == 200 && found.threat == "Eicar Test" && !found.keepsAlive && found.tag == Array("\"a\"".utf8))
         #expect(found.encapsulated == nil)
+        // As c-icap folds it.
+        let folded = try response("X-Virus-ID: a\r\nX-Violations-Found: 1\r\n\t-\r\n\t0\r\nEncapsulated: null-body=0\r\n")
+        #expect(folded.threat == "a" && folded.encapsulated?.body == Encapsulated.Body.none)
+        #expect(throws: MessageFault.self) { try response("Encapsulated: res-hdr=0,\r\n res-body=9\r\n") }
+        #expect(throws: HeadReader.Fault.self) { try response(" X: 1\r\n") }
         #expect(try response("X-Virus-ID: Evil\r\n").threat == "Evil")
         #expect(try response("X-Infection-Found: odd\r\n").threat == "odd")
         #expect(try response("X-Virus-ID: \(String(repeating: "x", count: 500))\r\n").threat?.count == 128)

@@ -20,6 +20,7 @@ import threading
 import time
 
 from http_streams import op_http_origin, op_http_seen, op_http_streams
+from icap import op_icap, op_icap_seen
 
 BLOCK = 1 << 20
 WAIT = 15.0  # seconds that anything may take before it counts as stuck
