@@ -154,7 +154,9 @@ extension HTTPRelay {
         case .chunked:
             var chunks = ChunkedReader()
             do throws(MessageFault) {
-                let length = try decode(&chunks, bytes.extracting(rest), .chunks, &transaction!.request)
+                let length = try decode(
+                    &chunks, bytes.extracting(rest), requestWriter.replacement == nil ? .chunks : .chunksAlone,
+                    &transaction!.request)
                 rest = rest.lowerBound + length..<rest.upperBound
             } catch {
                 return fault(error)
