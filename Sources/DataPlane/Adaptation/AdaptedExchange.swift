@@ -27,6 +27,8 @@ final class AdaptedExchange {
     var entered: ICAPService?
     var upload: BodyPump?
     var mayReuse = false
+    /// The client was told to send its body, and need not be told again.
+    var hasSaidContinue = false
     /// A body was left where it was: what follows it is no message.
     var isSpent = false
     /// What the response at hand answers.
@@ -90,6 +92,7 @@ final class AdaptedExchange {
         pumps = []
         guard let request = try await nextRequest() else { return false }
         method = request.message.method
+        hasSaidContinue = false
         let path = String(decoding: request.bytes[request.message.target.path], as: UTF8.self)
         var requestHead = request.bytes
         // Whatever the service says, the method stays: by it the response is understood.
@@ -139,9 +142,7 @@ final class AdaptedExchange {
     private func response(to request: RequestHead, _ requestHead: [UInt8], _ path: String) async throws(AdaptationFault) -> Bool {
         var response = try await nextResponse(to: request.message.method)
         while response.message.isInterim {
-            if !request.message.expectsContinue || requestService == nil || response.message.status != 100 {
-                relay.output += response.bytes
-            }
+            if !hasSaidContinue || response.message.status != 100 { relay.output += response.bytes }
             response = try await nextResponse(to: request.message.method)
         }
         let message = response.message

@@ -49,7 +49,10 @@ extension AdaptedExchange {
             guard transfer != .ignore else { return .unchanged }
             let hasBody = !original.source.isOver
             let preview = hasBody && transfer == .preview ? options.preview : nil
-            if isExpected, hasBody { relay.output += Array("HTTP/1.1 100 Continue\r\n\r\n".utf8) }
+            if isExpected, hasBody {
+                relay.output += Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
+                hasSaidContinue = true
+            }
             // Whoever is slow in sending it must not keep others from the service.
             try await gather(original, preview ?? 0)
             try await enter(service)

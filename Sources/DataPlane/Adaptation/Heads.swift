@@ -74,7 +74,8 @@ extension AdaptedExchange {
             } catch {
                 throw wire.fault((kind == .request ? MessageFault(ofRequest: error) : MessageFault(ofResponse: error)).reason)
             }
-            if try wire.fill() { continue }
+            // Of a head, a part is nothing yet.
+            if try wire.fill(counts: false) { continue }
             if wire.hasEnded {
                 guard wire.input.isEmpty else { throw wire.fault("it ended in the middle of a header") }
                 return nil

@@ -45,8 +45,9 @@ final class Wire {
 
     /// Reads what has come, if there is room for it.
     ///
+    /// - Parameter counts: as something that was worth waiting for.
     /// - Returns: whether there is news.
-    func fill() throws(AdaptationFault) -> Bool {
+    func fill(counts: Bool = true) throws(AdaptationFault) -> Bool {
         guard !hasEnded, input.count < Self.mostUnread else { return false }
         do throws(LoopSocket.Failure) {
             guard try socket.receiveNow(into: &input, atMost: Self.piece) != .nothingYet else { return false }
@@ -56,7 +57,7 @@ final class Wire {
             return true
         }
         hasSpoken = true
-        movedAt = loop.now
+        if counts { movedAt = loop.now }
         return true
     }
 
