@@ -28,7 +28,7 @@ import Testing
         ("auth_request = {}", ["3:1: url is missing"]),
         (
             "auth_request = 'http://127.0.0.1'",
-            ["3:16: expected a table, [listener.auth_request], found a string"]
+            ["3:16: expected a table, [listener.auth_request], found the string \"http://127.0.0.1\""]
         ),
         (
             "auth_request = { url = 'https://127.0.0.1' }",

@@ -33,9 +33,9 @@ import Testing
     static let refusals: [(text: String, findings: [String])] = [
         (
             "[[icap]]\nrequest = 'icap://127.0.0.1'\n[[listener]]\nmode = 'http'",
-            ["1:1: name is missing"]
+            ["1:3: name is missing"]
         ),
-        ("[[icap]]\nname = 'a'\n", ["1:1: neither request nor response: nothing would be scanned"]),
+        ("[[icap]]\nname = 'a'\n", ["1:3: neither request nor response: nothing would be scanned"]),
         (
             "[[icap]]\nname = 'a'\nresponse = 'http://127.0.0.1/x'\n[[listener]]\nmode = 'http'\nicap = 'a'",
             [#"3:12: response: "http://127.0.0.1/x" is no URL of icap, such as "icap://127.0.0.1:1344/avscan""#]

@@ -61,7 +61,7 @@ import TransparentSockets
 
     @Test func moreThanASocketTakes() async throws {
         let (ours, theirs) = try DirectionTests.Wire.connectedPair()
-        let count = 8 << 20
+        let bytes = (0..<2 << 20).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         let reader = Task.detached {
             var (total, sum): (Int, UInt64) = (0, 0)
             var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -76,15 +76,13 @@ import TransparentSockets
             _ = cs_close(theirs)
             return (total, sum)
         }
-        let sum = try await onLoop { bell in
+        try await onLoop { bell in
             let socket = try LoopSocket(Descriptor(owning: ours), bell)
-            let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
             try await socket.send(bytes, until: bell.loop.now + 20 * Self.second)
-            return bytes.reduce(UInt64(0)) { $0 &* 31 &+ UInt64($1) }
         }
         // Its last reference is gone: so is the socket.
         let heard = await reader.value
-        #expect(heard.0 == count && heard.1 == sum)
+        #expect(heard.0 == bytes.count && heard.1 == bytes.reduce(UInt64(0)) { $0 &* 31 &+ UInt64($1) })
     }
 
     @Test func oneThatRestsTellsOfItsEnd() async throws {

@@ -281,8 +281,8 @@ extension Situations {
                 try stage.client.send(exchange.client, "\u{1}\u{2} GET")
                 #expect(try stage.server.receive(exchange.server, 6) == "\u{1}\u{2} GET")
                 try stage.server.shut(exchange.server)
-                try stage.client.shut(exchange.client)
                 #expect(try stage.client.drain(exchange.client).end == "fin")
+                try stage.client.shut(exchange.client)
                 #expect(try stage.server.drain(exchange.server).end == "fin")
                 #expect(try stage.clearway.waitForSessions(1)[0].ending == "upstream-fin")
             }
@@ -300,7 +300,7 @@ extension Situations {
                 _ = try stage.client.receiveUntil(exchange.client, "\r\n\r\n")
                 try Self.kill(scanner, stage)
                 #expect(try stage.client.drain(exchange.client).end == "ECONNRESET")
-                #expect(try clearway.waitForSessions(1)[0].ending == "upstream-protocol")
+                #expect(try clearway.waitForRequests(1)[0].ending == "upstream-protocol")
             }
         }
 

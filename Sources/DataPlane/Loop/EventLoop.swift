@@ -44,6 +44,9 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// Sessions that ended in this turn: they are called without being retained, so they live until it is over.
     private var ended: [Session] = []
     private var events: UnsafeMutablePointer<cs_event>
+    /// What one call receives, for as long as nothing is waited for.
+    let scratch = UnsafeMutableRawPointer.allocate(byteCount: scratchSize, alignment: 4096)
+    static let scratchSize = 1 << 16
     private var thread: pthread_t?
     private var watched = WatchTable()
     /// Milliseconds that a turn may wait at most, whatever the timers say; -1: no bound.
@@ -67,7 +70,10 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         _ = cs_epoll_control(epoll, EPOLL_CTL_ADD, wakeup, cs_epoll_in, Source.wakeup.rawValue)
     }
 
-    deinit { events.deallocate() }
+    deinit {
+        events.deallocate()
+        scratch.deallocate()
+    }
 
     // MARK: From any thread
 

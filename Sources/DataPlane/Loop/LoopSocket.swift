@@ -160,20 +160,10 @@ final class LoopSocket {
     /// Appends what there is.
     func receiveNow(into bytes: inout [UInt8], atMost most: Int) throws(Failure) -> Received {
         guard core.isReadable else { return .nothingYet }
-        let start = bytes.count
-        bytes.append(contentsOf: repeatElement(0, count: most))
-        var taken = 0
-        defer { bytes.removeLast(most - taken) }
-        let result: Result<Received, Failure> = bytes.withUnsafeMutableBytes { buffer in
-            do throws(Failure) {
-                return .success(try receive(buffer.baseAddress! + start, most))
-            } catch {
-                return .failure(error)
-            }
-        }
-        let received = try result.get()
+        let buffer = core.loop.scratch
+        let received = try receive(buffer, min(most, EventLoop.scratchSize))
         switch received {
-        case .bytes(let count): taken = count
+        case .bytes(let count): bytes.append(contentsOf: UnsafeRawBufferPointer(start: buffer, count: count))
         case .end: throw .ended
         case .nothingYet: break
         }
@@ -197,7 +187,7 @@ final class LoopSocket {
         var id = SlotID(index: 0, generation: 0)
         var bell: Bell?
         var whenRestEnds: (() -> Void)?
-        private unowned(unsafe) let loop: EventLoop
+        unowned(unsafe) let loop: EventLoop
         // As the kernel said last; to begin with, a look tells.
         var isReadable = true
         var isWritable = false
