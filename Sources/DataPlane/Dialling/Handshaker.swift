@@ -131,7 +131,7 @@ extension Session {
     }
 
     /// A handshake's bytes fit into any socket's buffer, unless something is wrong with it.
-    private func send(_ bytes: [UInt8]) -> Ending? {
+    func send(_ bytes: [UInt8]) -> Ending? {
         guard let raw = upstreamRaw else { return .proxyError }
         guard !bytes.isEmpty else { return nil }
         let sent = bytes.withUnsafeBytes {

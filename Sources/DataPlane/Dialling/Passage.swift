@@ -42,6 +42,8 @@ struct Wanted {
     var addresses: [IPAddress]
     var port: UInt16
     var command = ProxyHandshake.Command.connect
+    /// A proxy of HTTP is asked for pages itself (RFC 9112 §3.2.2): many let nobody have tunnels to the ports of servers without TLS.
+    var isPage = false
 
     func target(for member: UpstreamSettings.Member) -> ProxyTarget? {
         if member.sendsName, let name { return ProxyTarget(.name(name.description), port: port) }
@@ -150,7 +152,11 @@ extension Session {
             passage = await secure(member, after: header, until: deadline)
             header = []
         }
-        if case .passed = passage {
+        if case .passed = passage, wanted.isPage, member.settings.kind == .http, member.settings.sendsName || wanted.name == nil {
+            // With nothing to say before the first request.
+            if let failed = send(header) { return .failed(failed) }
+            parent = member
+        } else if case .passed = passage {
             passage = await shakeHands(with: member, of: group, wanted.command, target, after: header, until: deadline)
         }
         if let ending = passage.ending, ending.isOurs { return .over(ending) }

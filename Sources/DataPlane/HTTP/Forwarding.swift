@@ -58,17 +58,20 @@ extension Session {
             return .respond(ErrorPage(403, "This proxy does not serve that port."), .proxyRejected)
         }
         // Another host, or another user, is judged anew.
-        if requested == target, request.method != .connect, let opened = http.openedFor, let destination {
+        if requested == target, request.method != .connect, let opened = http.openedFor {
             guard routes.policy.asksForRequests else { return .forward(opened) }
-            let found = routes.policy.decideInEveryForm(query(destination.value.address, target.port))
-            if found.action == .reject {
+            let query = query(destination?.value.address, target.port)
+            let found = destination == nil ? routes.policy.decide(query) : routes.policy.decideInEveryForm(query)
+            let isDecided = destination != nil || !routes.policy.needsAddress(query, after: found)
+            if isDecided, found.action == .reject {
                 decision = found
                 return .respond(ErrorPage(403, "This proxy's rules do not allow this request."), .proxyRejected)
             }
-            if found.action == opened { return .forward(opened) }
+            if isDecided, found.action == opened { return .forward(opened) }
         }
         http.openedFor = nil
-        requested = target
+        (requested, destination, name) = (target, nil, nil)
+        http.asksForPage = request.method != .connect
         return .forward(.direct)
     }
 
