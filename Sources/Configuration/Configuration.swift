@@ -97,6 +97,8 @@ public struct Configuration: Sendable, Equatable {
     public var listeners = [Listener()]
     /// Names are unique.
     public var upstreams: [Upstream] = []
+    /// Services that listeners show requests and responses to. Names are unique.
+    public var icap: [ICAPService] = []
     /// The first that matches decides; their actions count ``upstreams``.
     public var rules: [Rule] = []
     /// Where counters are served over HTTP. Set by the programs that we stand in for; there is no key for it.
@@ -158,6 +160,26 @@ public struct Listener: Sendable, Equatable {
         public var port: UInt16
     }
 
+    /// A service that speaks HTTP, and what is asked of it.
+    public struct Service: Sendable, Equatable {
+        public var host: Upstream.Member.Host
+        public var port: UInt16
+        /// With its query; begins with `/`.
+        public var path: String
+    }
+
+    /// A service that each request is shown to before it goes on.
+    public struct AuthRequest: Sendable, Equatable {
+        public var service: Service
+        /// At least 1 ms.
+        public var timeout = Duration.seconds(3)
+        /// How long a verdict holds for the same question. Zero: for none.
+        public var cache = Duration.zero
+        /// Fields of the request that the service is told, and of its answer that the server is told.
+        public var key: [String] = []
+        public var pass: [String] = []
+    }
+
     /// What becomes of a connection in which something else is spoken than HTTP.
     public enum OnOther: String, Sendable, CaseIterable {
         /// It is carried as it is.
@@ -213,6 +235,10 @@ public struct Listener: Sendable, Equatable {
     public var trusted: [IPNetwork] = []
     /// ... what passwords are for, in printable ASCII; nil: the listener's name.
     public var realm: String?
+    /// Only where requests are understood. nil: rules alone decide.
+    public var authRequest: AuthRequest?
+    /// Which of ``Configuration/icap`` requests and responses are shown to, only where they are understood; nil: none.
+    public var icap: Int?
     /// Who must show a password; nil: nobody.
     public var users: UserTable?
     /// Ports that such clients may ask for; nil: over SOCKS all, over HTTP 443.
@@ -227,6 +253,23 @@ public struct Listener: Sendable, Equatable {
 
     /// Requests are judged one by one.
     public var understandsHTTP: Bool { http || mode == .http || mode == .socksAndHTTP }
+}
+
+/// A service of ICAP (RFC 3507), or two of one server.
+public struct ICAPService: Sendable, Equatable {
+    /// What becomes of messages that it cannot be shown.
+    public enum OnFailure: String, Sendable, CaseIterable { case reject, pass }
+
+    /// 1…64 letters, digits, `.`, `_` and `-`.
+    public var name: String
+    /// Where requests go, and where responses do; one at least.
+    public var request: Listener.Service?
+    public var response: Listener.Service?
+    /// At least 1 ms.
+    public var timeout = Duration.seconds(10)
+    public var onFailure = OnFailure.reject
+    /// Of each worker, to each of the two. 1…1024.
+    public var maxConnections = 32
 }
 
 /// Where in the file things stand, for findings that only the running system can make.

@@ -1,7 +1,7 @@
 extension Configuration {
     private static let topKeys = [
         "workers", "max_sessions", "max_flows", "min_body_rate", "relay", "batch", "log", "timeouts", "firewall", "listener",
-        "upstream", "rule",
+        "upstream", "rule", "icap",
     ]
     private static let logKeys = ["level", "format", "file", "access", "query"]
     private static let timeoutKeys = [
@@ -50,8 +50,10 @@ extension Configuration {
                 positions.firewall = entries.mapValues { collector.position($0.valueOffset) }
             }
         }
+        // First: listeners name them.
+        let scanners = readServices(top.entries["icap"], collector)
         if let node = top.entries["listener"] {
-            readListeners(node, homes: Self.homes(except: "[[listener]]"), files, collector)
+            readListeners(node, homes: Self.homes(except: "[[listener]]"), files, scanners, collector)
         }
         var wrong: Set<String> = []
         if let node = top.entries["upstream"] {

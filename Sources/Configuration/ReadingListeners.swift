@@ -6,6 +6,7 @@ extension Listener {
         "name", "mode", "listen", "protocols", "interfaces", "local", "ports", "destinations", "exclude", "clients",
         "preserve_source", "http", "on_other", "via", "origin", "policy", "check", "reach", "users", "filtering",
         "request_headers", "response_headers", "realm", "x_forwarded", "trusted",
+        "auth_request", "icap",
     ]
     /// Keys that say what is intercepted.
     private static let interceptionKeys = [
@@ -34,7 +35,9 @@ extension Listener {
 }
 
 extension Configuration {
-    mutating func readListeners(_ node: Node, homes: [String: String], _ files: NamedFiles, _ collector: DiagnosticCollector) {
+    mutating func readListeners(
+        _ node: Node, homes: [String: String], _ files: NamedFiles, _ scanners: ReadServices, _ collector: DiagnosticCollector
+    ) {
         var nodes = [node]
         if case .array(let array) = node.content { nodes = array }
         guard !nodes.isEmpty else {
@@ -55,7 +58,8 @@ extension Configuration {
             }
             let section = Section(node, named: "[[listener]]", keys: Listener.keys, elsewhere: homes, collector)
             var positions = SourceMap.ListenerPositions(table: collector.position(node.keyOffset))
-            let listener = section.listener(at: node.keyOffset, managed: firewall.manage, files, &positions, bound: &bound)
+            let listener = section.listener(
+                at: node.keyOffset, managed: firewall.manage, files, scanners, &positions, bound: &bound)
             claim(listener, section, at: node.keyOffset, &names)
             listeners.append(listener)
             self.positions.listeners.append(positions)
@@ -79,7 +83,8 @@ extension Configuration {
 
 extension Section {
     fileprivate func listener(
-        at offset: Int, managed: Bool, _ files: NamedFiles, _ positions: inout SourceMap.ListenerPositions,
+        at offset: Int, managed: Bool, _ files: NamedFiles, _ scanners: ReadServices,
+        _ positions: inout SourceMap.ListenerPositions,
         bound: inout [Bound]
     ) -> Listener {
         var listener = Listener()
@@ -129,7 +134,7 @@ extension Section {
         listener.exclude = networks("exclude")
         listener.clients = networks("clients")
         listener.preserveSource = preserveSource()
-        readHTTP(&listener)
+        readHTTP(&listener, scanners)
         listener.reach = reach()
         if let (path, offset) = string("users") {
             listener.users = accept("users", offset) { () throws(Refusal) in try files.users(path) }
@@ -142,12 +147,14 @@ extension Section {
         return listener
     }
 
-    private func readHTTP(_ listener: inout Listener) {
+    private func readHTTP(_ listener: inout Listener, _ scanners: ReadServices) {
         listener.http = boolean("http") ?? false
         listener.onOther = choice("on_other", of: Listener.OnOther.self) ?? listener.onOther
         listener.via = boolean("via") ?? true
         readOrigins(&listener)
         readFieldChanges(&listener)
+        listener.authRequest = authRequest(listener)
+        listener.icap = icap(listener, among: scanners)
         if listener.http, !listener.protocols.contains(.tcp), let node = entries["http"] {
             collector.error(at: node.keyOffset, "http: only with \"tcp\" in protocols")
         }

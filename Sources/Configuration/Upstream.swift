@@ -83,6 +83,14 @@ extension Listener.Origin: CustomStringConvertible {
     public var description: String { "\(Upstream.Member(scheme: .http, host: host, port: port))" }
 }
 
+extension Listener.Service: CustomStringConvertible {
+    public var description: String { "http://\(authority)\(path)" }
+    /// Of a service of ICAP.
+    public var icapURL: String { "icap://\(authority)\(path)" }
+    /// `HOST:PORT`
+    public var authority: String { Upstream.Member(scheme: .http, host: host, port: port).endpoint }
+}
+
 extension Upstream.Member: CustomStringConvertible {
     /// `SCHEME://HOST:PORT`: nothing secret.
     public var description: String { "\(scheme)://\(endpoint)" }
@@ -177,6 +185,35 @@ extension ValueSyntax {
         let hasPort = rest.last != "]" && (rest.contains(":") && IPAddress(String(rest)) == nil)
         let (host, port) = try endpoint(hasPort ? rest : rest + ":80", example)
         return Listener.Origin(host: host, port: port)
+    }
+
+    /// `http://HOST[:PORT][/PATH]`
+    static func service(_ text: String) throws(Refusal) -> Listener.Service {
+        try service(text, "http", defaultPort: 80, "such as \"http://127.0.0.1:9000/check\"")
+    }
+
+    /// `icap://HOST[:PORT]/SERVICE`
+    static func icapService(_ text: String) throws(Refusal) -> Listener.Service {
+        try service(text, "icap", defaultPort: 1_344, "such as \"icap://127.0.0.1:1344/avscan\"")
+    }
+
+    private static func service(
+        _ text: String, _ scheme: String, defaultPort: Int, _ example: String
+    ) throws(Refusal) -> Listener.Service {
+        guard text.lowercased().hasPrefix("\(scheme)://") else {
+            throw Refusal("\(quoted(text)) is no URL of \(scheme), \(example)")
+        }
+        let rest = text.dropFirst(7)
+        let end = rest.firstIndex { "/?".contains($0) } ?? rest.endIndex
+        let place = rest[..<end]
+        guard !place.contains("@") else { throw Refusal("a user name has no meaning here") }
+        guard text.utf8.count <= 2_048, text.utf8.allSatisfy({ 0x21...0x7E ~= $0 }), !rest.contains("#") else {
+            throw Refusal("only visible ASCII characters, without #, and at most 2048 of them")
+        }
+        let hasPort = place.last != "]" && (place.contains(":") && IPAddress(String(place)) == nil)
+        let (host, port) = try endpoint(hasPort ? place : place + ":\(defaultPort)", example)
+        let path = rest[end...]
+        return Listener.Service(host: host, port: port, path: path.hasPrefix("/") ? String(path) : "/" + path)
     }
 
     /// `ca=FILE`, `insecure=1`; nothing: what the system trusts.

@@ -20,6 +20,8 @@ public final class Worker: @unchecked Sendable {
     private(set) var resources: Resources
     /// Upstream sockets that can be dialled again.
     var sockets: SocketPool
+    /// Those that requests are shown to.
+    var services = Services()
     private var selfCheck = SelfCheck([])
     private var listeners: [Listener] = []
     private var datagramListeners: [DatagramListener] = []
@@ -104,6 +106,7 @@ public final class Worker: @unchecked Sendable {
         let added = added
         loop.post { [self] in
             self.settings = settings
+            services.reloaded()
             resources.mode = settings.relay
             resources.pipes.limit = settings.maxPipes
             selfCheck = SelfCheck(allAddresses)

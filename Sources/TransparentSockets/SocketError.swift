@@ -16,7 +16,7 @@ public struct SocketError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     /// - Parameter result: a negated errno, as every function of CSockets returns it.
-    init(_ call: String, _ result: some SignedInteger, hint: String? = nil) {
+    public init(_ call: String, _ result: some SignedInteger, hint: String? = nil) {
         self.init(call: call, errno: Errno(rawValue: CInt(-result)), hint: hint)
     }
 

@@ -24,13 +24,14 @@ struct Limits: Equatable {
 
     /// - Parameters:
     ///   - others: descriptors for what not every configuration has.
+    ///   - perSession: descriptors that each session may need: one for each side, at least.
     ///   - descriptors: the soft limit, after raising it to the hard one.
     ///   - wanted: `max_sessions`; 0: as many as fit.
     ///   - wantedFlows: `max_flows`, at least one for each worker; 0: as many as fit, nil: there is no UDP.
     ///   - memory: bytes of the machine's. Pipes whose readers have stopped may fill a sixteenth of it.
     /// - Returns: nil when not even one session per worker fits.
     init?(
-        descriptors: Int, workers: Int, listeners: Int, others: Int = 0, wanted: Int, wantedFlows: Int? = nil,
+        descriptors: Int, workers: Int, listeners: Int, others: Int = 0, perSession: Int = 2, wanted: Int, wantedFlows: Int? = nil,
         memory: Int = physicalMemory()
     ) {
         let reserved = Self.reserve + others + workers * (Self.reservePerWorker + listeners)
@@ -40,8 +41,7 @@ struct Limits: Equatable {
         let left = descriptors - reserved - 2 * pipes - 2 * keptSockets * workers
         // A flow needs a descriptor, of which flows of one client share some.
         let flows = wantedFlows.map { max($0 == 0 ? left / 3 : min(max($0, workers), left * 2 / 3), 0) } ?? 0
-        // A session needs a descriptor for each side.
-        let fitting = (left - flows) / 2
+        let fitting = (left - flows) / perSession
         guard fitting >= workers, wantedFlows == nil || flows >= workers else { return nil }
         self.flows = flows
         self.descriptors = descriptors
@@ -55,6 +55,7 @@ struct Limits: Equatable {
         self.init(
             descriptors: descriptors, workers: configuration.workerCount,
             listeners: ListenerPlan(configuration, ipv6: ipv6).count, others: configuration.otherDescriptors,
+            perSession: configuration.descriptorsOfSession,
             wanted: configuration.maxSessions, wantedFlows: configuration.wantedFlows)
     }
 
@@ -81,16 +82,24 @@ extension Configuration {
     /// Threads that carry sessions.
     var workerCount: Int { workers == 0 ? availableCPUs() : workers }
 
+    /// One for each side; where what passes is scanned, two for what stands between them.
+    var descriptorsOfSession: Int { listeners.contains { $0.icap != nil } ? 4 : 2 }
+
     /// `max_flows`; nil: no listener carries UDP.
     var wantedFlows: Int? { listeners.contains { $0.protocols.contains(.udp) } ? maxFlows : nil }
 
     /// Of proxies that are asked whether they work, one each; of UDP, the sockets that answers leave by; of metrics, listeners of both
-    /// families and those who ask.
+    /// families and those who ask; of services that requests and responses are shown to, connections.
     var otherDescriptors: Int {
         let checkedMembers =
             upstreams.filter { $0.check > .zero }.reduce(0) { $0 + $1.members.count }
             + listeners.filter { $0.check > .zero }.reduce(0) { $0 + $1.origins.count }
         let senders = wantedFlows == nil ? 0 : workerCount * Settings.mostSenders
-        return checkedMembers + senders + (metrics.isEmpty ? 0 : 2 * metrics.count + MetricsEndpoint.descriptors)
+        let asking = listeners.count { $0.authRequest != nil } * workerCount * AuthorizationSettings.mostConnections
+        let scanning = icap.reduce(0) { sum, icap in
+            sum + [icap.request, icap.response].count { $0 != nil } * workerCount * icap.maxConnections
+        }
+        return checkedMembers + senders + asking + scanning
+            + (metrics.isEmpty ? 0 : 2 * metrics.count + MetricsEndpoint.descriptors)
     }
 }

@@ -25,6 +25,7 @@ struct ListenerPlan {
     ///   - ipv6: false on a host without IPv6.
     ///   - authenticator: needed where a listener has users and is to be served.
     init(_ configuration: Configuration, ipv6: Bool, _ authenticator: Authenticator? = nil) {
+        let scanners = configuration.scanners
         for (number, listener) in configuration.listeners.enumerated() {
             // A socket that is not transparent: for redirected connections, and for those that mean us.
             let mode: InterceptionMode = listener.mode == .tproxy ? .tproxy : .redirect
@@ -38,11 +39,13 @@ struct ListenerPlan {
             var own = ListenerSettings(
                 name: listener.name, preservedSource: preserved, service: service,
                 filtering: listener.filtering == .endpointIndependent ? .endpointIndependent : .addressDependent)
+            let authorization = configuration.authorization(ofListener: number)
+            let icap = listener.icap.map { scanners[$0] }
             if let origin = configuration.originIndex(ofListener: number) {
                 own.service = nil
-                own.http = HTTPSettings(listener, origin: origin, login: service?.login)
+                own.http = HTTPSettings(listener, authorization, icap, origin: origin, login: service?.login)
             } else if service?.servesHTTP == true || listener.http {
-                own.http = HTTPSettings(listener)
+                own.http = HTTPSettings(listener, authorization, icap)
             }
             for address in listener.listen.flatMap({ Self.sockets($0, ipv6: ipv6) }) {
                 if listener.protocols.contains(.tcp) {
@@ -166,13 +169,17 @@ extension HTTPSettings {
     /// - Parameters:
     ///   - origin: the upstream of the listener's origins, if it has any.
     ///   - login: who must show a password to them.
-    fileprivate convenience init(_ listener: Listener, origin: Int? = nil, login: Service.Login? = nil) {
+    fileprivate convenience init(
+        _ listener: Listener, _ authorization: AuthorizationSettings?, _ icap: ICAPSettings?, origin: Int? = nil,
+        login: Service.Login? = nil
+    ) {
         var clients = listener.clients.isEmpty ? nil : listener.clients
         // As for a service: without anybody to ask, nobody is served.
         if listener.users != nil, login == nil { clients = [] }
         self.init(
             relaysOthers: listener.mode.intercepts && listener.onOther == .relay, origin: origin,
-            clients: origin == nil ? nil : clients, via: listener.via ? ownNameInVia : nil,
+            clients: origin == nil ? nil : clients, via: listener.via ? ownNameInVia : nil, authorization: authorization,
+            icap: icap,
             requestChanges: listener.requestChanges, responseChanges: listener.responseChanges, login: login,
             realm: listener.realm ?? listener.name, addsXForwarded: listener.addsXForwarded, trusted: listener.trusted)
     }

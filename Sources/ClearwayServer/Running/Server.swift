@@ -163,7 +163,7 @@ final class Server {
         guard
             let limits = Limits(
                 descriptors: limits.descriptors, workers: workers.count,
-                listeners: ListenerPlan(new, ipv6: ipv6).count, others: new.otherDescriptors,
+                listeners: ListenerPlan(new, ipv6: ipv6).count, others: new.otherDescriptors, perSession: new.descriptorsOfSession,
                 wanted: new.maxSessions, wantedFlows: new.wantedFlows)
         else { throw Failure(.systemError, "too few descriptors for so many listeners") }
         var authenticator = authenticator

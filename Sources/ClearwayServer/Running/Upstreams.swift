@@ -97,7 +97,9 @@ extension Routes {
         let origins = configuration.listeners.filter { !$0.origins.isEmpty }
         self.init(
             Policy(configuration.rules),
-            configuration.upstreams.map { UpstreamSettings($0) } + origins.map { UpstreamSettings(originsOf: $0) }, inheriting: old)
+            configuration.upstreams.map { UpstreamSettings($0) } + origins.map { UpstreamSettings(originsOf: $0) }
+                + configuration.listeners.compactMap { UpstreamSettings(deciderOf: $0) }
+                + configuration.icap.flatMap { UpstreamSettings.scanners($0) }, inheriting: old)
     }
 }
 
@@ -106,6 +108,34 @@ extension Configuration {
     func originIndex(ofListener number: Int) -> Int? {
         guard !listeners[number].origins.isEmpty else { return nil }
         return upstreams.count + listeners[..<number].count { !$0.origins.isEmpty }
+    }
+
+    /// The service that a listener asks: behind all origins.
+    func authorization(ofListener number: Int) -> AuthorizationSettings? {
+        guard let request = listeners[number].authRequest else { return nil }
+        return AuthorizationSettings(
+            upstream: upstreams.count + listeners.count { !$0.origins.isEmpty }
+                + listeners[..<number].count { $0.authRequest != nil },
+            authority: request.service.authority, path: request.service.path, timeout: request.timeout.nanoseconds,
+            lifetime: request.cache.nanoseconds, key: request.key, pass: request.pass, listener: listeners[number].name)
+    }
+}
+
+extension Configuration {
+    /// The services of ICAP: behind everything else, requests' and responses' one after the other.
+    var scanners: [ICAPSettings] {
+        var next =
+            upstreams.count + listeners.count { !$0.origins.isEmpty } + listeners.count { $0.authRequest != nil }
+        func service(_ service: Listener.Service?) -> ICAPSettings.Service? {
+            guard let service else { return nil }
+            defer { next += 1 }
+            return ICAPSettings.Service(upstream: next, url: service.icapURL, authority: service.authority)
+        }
+        return icap.map {
+            ICAPSettings(
+                name: $0.name, request: service($0.request), response: service($0.response), timeout: $0.timeout.nanoseconds,
+                passesOnFailure: $0.onFailure == .pass, mostConnections: $0.maxConnections)
+        }
     }
 }
 
@@ -130,6 +160,30 @@ extension UpstreamSettings {
                     kind: nil, host: Member.Host(origin.host), port: origin.port, credentials: nil, sendsName: false,
                     label: "\(origin)")
             }, balancing: Balancing(listener.balancing), checkInterval: listener.check.nanoseconds, via: nil, sendsHeader: false)
+    }
+
+    /// nil: none is asked.
+    fileprivate init?(deciderOf listener: Listener) {
+        guard let service = listener.authRequest?.service else { return nil }
+        self.init(
+            name: "\(listener.name) auth_request",
+            members: [
+                Member(
+                    kind: nil, host: Member.Host(service.host), port: service.port, credentials: nil, sendsName: false,
+                    label: "\(service)")
+            ], balancing: .failover, checkInterval: 0, via: nil, sendsHeader: false)
+    }
+
+    fileprivate static func scanners(_ icap: ICAPService) -> [UpstreamSettings] {
+        [icap.request, icap.response].compactMap { $0 }.map { service in
+            UpstreamSettings(
+                name: "icap \(icap.name)",
+                members: [
+                    Member(
+                        kind: nil, host: Member.Host(service.host), port: service.port, credentials: nil, sendsName: false,
+                        label: service.icapURL)
+                ], balancing: .failover, checkInterval: 0, via: nil, sendsHeader: false)
+        }
     }
 
     fileprivate init(_ upstream: Upstream) {

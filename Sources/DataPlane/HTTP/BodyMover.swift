@@ -21,13 +21,13 @@ extension HTTPRelay {
                 progress = .chunks(chunks, writing)
                 return position
             case .data(let place):
-                if writing == .chunks { resources.output.append(hexadecimal: place.count) }
+                if writing != .plain { resources.output.append(hexadecimal: place.count) }
                 rest.extracting(place).withUnsafeBufferPointer { resources.output.append(contentsOf: $0) }
-                if writing == .chunks { resources.output.append(contentsOf: [0x0D, 0x0A]) }
+                if writing != .plain { resources.output.append(contentsOf: [0x0D, 0x0A]) }
             case .end(let trailers):
-                if writing == .chunks {
+                if writing != .plain {
                     resources.output.append(contentsOf: [UInt8(ascii: "0"), 0x0D, 0x0A])
-                    resources.output.append(contentsOf: trailers)
+                    if writing == .chunks { resources.output.append(contentsOf: trailers) }
                     resources.output.append(contentsOf: [0x0D, 0x0A])
                 }
                 progress = .done

@@ -8,13 +8,16 @@ internal import TransparentSockets
 
 extension Session {
     /// Looks at the client's first bytes without taking them: whether it asks for a page, and not for a tunnel.
-    func asksForPages(until deadline: UInt64) async -> Result<Bool, Refused> {
+    ///
+    /// - Parameter orTunnels: by HTTP; where each request is judged by more than its target, the relay of requests sees to those, too.
+    func asksForPages(orTunnels: Bool = false, until deadline: UInt64) async -> Result<Bool, Refused> {
         while true {
             guard let raw = clientRaw else { return .failure(Refused(ending: .proxyError)) }
             let buffer = worker.resources.buffer
             let count = cs_peek(raw, buffer, 256)
             if count > 0 {
                 let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
+                if orTunnels { return .success(ServedProtocol(firstByte: bytes[0]) != .socks) }
                 if let asks = beginsWithPage(bytes) { return .success(asks) }
                 guard count < 256 else { return .success(false) }
             } else if count == -Int(EINTR) {

@@ -40,7 +40,7 @@ final class HTTPRelay {
     unowned(unsafe) let session: Session
     let client: Int32
     var upstream: Int32 = -1
-    let requestWriter: MessageWriter
+    var requestWriter: MessageWriter
     let responseWriter: MessageWriter
     /// From the client, and from the upstream: their flags are kept over all transactions.
     var up = Direction()
@@ -82,7 +82,12 @@ final class HTTPRelay {
         case name(DomainName)
         /// - Parameter field: that they were in, as it stood there.
         case credentials(ServedCredentials, field: [UInt8])
+        case permission(PermissionQuestion)
     }
+    /// The request in `stash` asks us for a tunnel.
+    var opensTunnel = false
+    /// What a service has said of the request in `stash`.
+    var permission: Session.Permission?
     /// What rules ask of the present request, if they do.
     var facts: RequestFacts?
     /// The credentials that were right last time.
@@ -201,7 +206,7 @@ final class HTTPRelay {
     private func endTransaction() -> Step? {
         let isWhole = transaction!.request.isDone && up.rest == nil && up.inPipe == 0
         let keepsAlive = transaction!.keepsAlive && isWhole
-        record(nil)
+        record(session.adapted.take())
         answered += 1
         attempts = 0
         lastActivity = now

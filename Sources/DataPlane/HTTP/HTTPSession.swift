@@ -52,7 +52,10 @@ extension Session {
         http.heldShare = source
         self.http = http
         guard !worker.isCut else { return finish(.proxyDrain) }
-        if let upstreamRaw { http.opened(upstreamRaw, for: decision.action, events: upstreamEvents) }
+        if upstream != nil {
+            guard let raw = upstreamForRequests(tunnel: false) else { return finish(.proxyLimit) }
+            http.opened(raw, for: decision.action, events: upstreamEvents)
+        }
         resumeHTTP()
     }
 
@@ -61,6 +64,11 @@ extension Session {
         guard !worker.isCut else { return finish(.proxyDrain) }
         http.up.noteSource(clientEvents)
         http.down.noteSink(clientEvents)
+        // What was waited for may have taken longer than the upstream's patience.
+        if http.upstream >= 0 {
+            http.down.noteSource(upstreamEvents)
+            http.up.noteSink(upstreamEvents)
+        }
         clientEvents &= cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err
         phase = .exchanging
         setHTTPDeadline()
@@ -157,16 +165,19 @@ extension Session {
         } else {
             failed = await dialDecided()
         }
-        if let failed {
-            if failed.isClientGone || failed == .proxyDrain { return finish(failed) }
-            let answer = HTTPAnswer(ServingOutcome(failed, cause)) ?? .forbidden
-            http.recordUnopened(answer.code, failed)
-            await dismiss(answer.bytes(proxy: nil))
-            return finish(failed)
-        }
-        guard let upstreamRaw else { return finish(.proxyError) }
-        http.opened(upstreamRaw, for: decision.action, events: upstreamEvents)
+        if let failed { return await finishUnopened(failed, in: http) }
+        guard let raw = upstreamForRequests(tunnel: http.opensTunnel) else { return await finishUnopened(.proxyError, in: http) }
+        http.opened(raw, for: decision.action, events: upstreamEvents)
         resumeHTTP()
+    }
+
+    /// Tells the client why its request cannot go on.
+    private func finishUnopened(_ failed: Ending, in http: HTTPRelay) async {
+        if failed.isClientGone || failed == .proxyDrain { return finish(failed) }
+        let answer = HTTPAnswer(ServingOutcome(failed, cause)) ?? .forbidden
+        http.recordUnopened(answer.code, failed)
+        await dismiss(answer.bytes(proxy: nil))
+        finish(failed)
     }
 
     /// - Returns: false: the session has ended over it.
@@ -189,6 +200,18 @@ extension Session {
                 return false
             case .failure(let refused):
                 finish(refused.ending)
+                return false
+            }
+        case .permission(let question):
+            // Where the client may go is found out as its connection is opened; what may not is not asked about.
+            if let service = settings.service, let requested, http.openedFor == nil,
+                let failed = await refusal(of: requested, service)
+            {
+                await finishUnopened(failed, in: http)
+                return false
+            }
+            if let failed = await ask(question, in: http) {
+                await finishUnopened(failed, in: http)
                 return false
             }
         }

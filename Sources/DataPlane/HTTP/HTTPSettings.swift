@@ -13,6 +13,10 @@ public final class HTTPSettings: Sendable {
     private let clients: NetworkSet?
     /// Our name in Via; nil: none is added, and none looked for.
     let via: String?
+    /// The service that each request is shown to before it goes on; nil: rules alone decide.
+    let authorization: AuthorizationSettings?
+    /// The services that requests and responses are shown to; nil: none are.
+    let icap: ICAPSettings?
     let viaBytes: [UInt8]?
     /// What is changed of requests, and of responses.
     let requestChanges: FieldChanges
@@ -29,9 +33,12 @@ public final class HTTPSettings: Sendable {
     /// - Parameter realm: printable ASCII.
     public init(
         relaysOthers: Bool = true, origin: Int? = nil, clients: [IPNetwork]? = nil, via: String?,
-        requestChanges: FieldChanges = FieldChanges(), responseChanges: FieldChanges = FieldChanges(),
+        authorization: AuthorizationSettings? = nil, icap: ICAPSettings? = nil, requestChanges: FieldChanges = FieldChanges(),
+        responseChanges: FieldChanges = FieldChanges(),
         login: Service.Login? = nil, realm: String = "", addsXForwarded: Bool = false, trusted: [IPNetwork] = []
     ) {
+        self.authorization = authorization
+        self.icap = icap
         self.clients = clients.map { NetworkSet($0) }
         self.origin = origin
         self.relaysOthers = relaysOthers

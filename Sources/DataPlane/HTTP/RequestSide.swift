@@ -81,7 +81,8 @@ extension HTTPRelay {
             return fault(error)
         }
         if !isCleared {
-            switch session.judge(message, reader, bytes, in: self) {
+            let judged = session.judge(message, reader, bytes, in: self)
+            switch session.permitted(judged, message, reader, bytes, in: self) {
             case .forward(let action):
                 if upstream >= 0, openedFor == action { break }
                 stash = Array(bytes)
@@ -159,7 +160,9 @@ extension HTTPRelay {
         case .chunked:
             var chunks = ChunkedReader(omitting: requestWriter.changes.omitted)
             do throws(MessageFault) {
-                let length = try decode(&chunks, bytes.extracting(rest), .chunks, &transaction!.request)
+                let length = try decode(
+                    &chunks, bytes.extracting(rest), requestWriter.replacement == nil ? .chunks : .chunksAlone,
+                    &transaction!.request)
                 rest = rest.lowerBound + length..<rest.upperBound
             } catch {
                 return fault(error)

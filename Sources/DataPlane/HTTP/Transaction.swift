@@ -49,6 +49,8 @@ enum BodyProgress {
     /// How the next one gets it.
     enum ChunkedWriting {
         case chunks
+        /// Without the trailers, which some servers take for fields of the head.
+        case chunksAlone
         /// As it is: the end of the connection is its end.
         case plain
     }

@@ -40,9 +40,13 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var again: [SlotID] = []
     private var due: [UInt32] = []
     private var unacknowledged = AcknowledgementQueues()
+    private var bells = DeadlineQueue()
     /// Sessions that ended in this turn: they are called without being retained, so they live until it is over.
     private var ended: [Session] = []
     private var events: UnsafeMutablePointer<cs_event>
+    /// What one call receives, for as long as nothing is waited for.
+    let scratch = UnsafeMutableRawPointer.allocate(byteCount: scratchSize, alignment: 4096)
+    static let scratchSize = 1 << 16
     private var thread: pthread_t?
     private var watched = WatchTable()
     /// Milliseconds that a turn may wait at most, whatever the timers say; -1: no bound.
@@ -66,7 +70,10 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         _ = cs_epoll_control(epoll, EPOLL_CTL_ADD, wakeup, cs_epoll_in, Source.wakeup.rawValue)
     }
 
-    deinit { events.deallocate() }
+    deinit {
+        events.deallocate()
+        scratch.deallocate()
+    }
 
     // MARK: From any thread
 
@@ -125,12 +132,27 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
             payload)
     }
 
+    /// Watches a session's socket no more; somebody else is about to.
+    func forget(_ raw: Int32) { _ = cs_epoll_control(epoll.raw, EPOLL_CTL_DEL, raw, 0, 0) }
+
     /// Watches a descriptor: told as long as something can be read (level-triggered), and of errors.
     ///
     /// - Returns: its name, or nil when epoll takes no more.
     func watch(_ new: any Watched) -> SlotID? {
         let id = watched.insert(new)
         guard cs_epoll_control(epoll.raw, EPOLL_CTL_ADD, new.raw, cs_epoll_in, payload(id)) == 0 else {
+            watched.remove(id)
+            return nil
+        }
+        return id
+    }
+
+    /// The same, told of each change of readiness once (edge-triggered), as sessions are.
+    func watchEdges(_ new: any Watched) -> SlotID? {
+        assertOnLoop()
+        let id = watched.insert(new)
+        let events = cs_epoll_in | cs_epoll_out | cs_epoll_rdhup | cs_epoll_edge
+        guard cs_epoll_control(epoll.raw, EPOLL_CTL_ADD, new.raw, events, payload(id)) == 0 else {
             watched.remove(id)
             return nil
         }
@@ -154,6 +176,9 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     func setDeadline(_ id: SlotID, at deadline: UInt64) {
         timers.set(id.index, at: deadline, in: slots.slots)
     }
+
+    /// Has `bell` told when that time has come, in monotonic nanoseconds.
+    func ring(_ bell: Bell, at deadline: UInt64) { bells.add(bell, at: deadline) }
 
     /// Calls `acknowledge` of a session soon, in case no data carries the acknowledgement that one side waits for.
     ///
@@ -180,6 +205,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
             runAgain()
             runTimers()
             if alarmAt <= now { alarm() }
+            while let bell = bells.next(now: now) { bell.deadlineReached() }
             acknowledge()
             runJobs()
             endOfTurn()
@@ -191,7 +217,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         guard again.isEmpty, jobs.isEmpty else { return 0 }
         var wait = timers.timeout(now: now)
         if longestWait >= 0, wait < 0 || wait > longestWait { wait = longestWait }
-        let due = min(unacknowledged.due, alarmAt)
+        let due = min(unacknowledged.due, alarmAt, bells.due)
         guard due != .max else { return wait }
         let untilDue = due <= now ? 0 : Int32(clamping: (due - now + 999_999) / 1_000_000)
         return wait < 0 ? untilDue : min(wait, untilDue)

@@ -32,6 +32,13 @@ extension Session {
         }
     }
 
+    /// Why rules let nobody connect to that target, if they do not.
+    func refusal(of target: ProxyTarget, _ service: Service) async -> Ending? {
+        guard case .ended(let ending) = await judge(target, service, until: worker.loop.now + worker.settings.connectTimeout)
+        else { return nil }
+        return ending
+    }
+
     /// - Parameter deadline: by when the name must be resolved, if there is one.
     private func judge(_ target: ProxyTarget, _ service: Service, until deadline: UInt64) async -> Judged {
         switch target.host {

@@ -17,7 +17,7 @@ extension Session {
         guard let source = holdShare() else { return tooManyOfOne() }
         let deadline = worker.loop.now + worker.settings.handshakeTimeout
         if settings.http != nil {
-            switch await asksForPages(until: deadline) {
+            switch await asksForPages(orTunnels: settings.http?.authorization != nil, until: deadline) {
             case .success(true):
                 // It has not said yet what it wants, and may be slow about it.
                 startHTTP(holding: source)

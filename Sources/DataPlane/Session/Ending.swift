@@ -18,6 +18,7 @@
 /// | `upstream-protocol` | RST | what answered is no proxy of the kind configured; an event says why |
 /// | `client-timeout` | | the client stopped acknowledging, or answered no keep-alive probe |
 /// | `proxy-rejected` | RST | a rule said so |
+/// | `proxy-service` | 503, or RST | a service that is asked about requests had no answer, or none that makes sense; an event says why |
 /// | `proxy-idle` | RST | `timeouts.idle` without a byte either way |
 /// | `proxy-half-close` | RST | `timeouts.half_close` without a byte after one side had ended |
 /// | `proxy-drain` | RST | still open when `timeouts.drain` was over |
@@ -46,6 +47,7 @@ public enum Ending: String, Sendable, CaseIterable {
     case upstreamProtocol = "upstream-protocol"
     case clientTimeout = "client-timeout"
     case proxyRejected = "proxy-rejected"
+    case proxyService = "proxy-service"
     case proxyIdle = "proxy-idle"
     case proxyHalfClose = "proxy-half-close"
     case proxyDrain = "proxy-drain"

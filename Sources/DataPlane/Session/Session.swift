@@ -77,8 +77,12 @@ final class Session {
     enum Told {
         case resolution(NameResolver.Answer)
         case verdict(Authenticator.Verdict)
+        /// ... that whoever waits for it holds.
+        case permission
     }
     var told: Told?
+    /// How the present request ends, if a service that it was shown to has said so.
+    var adapted: Ending?
     /// Who the client is, if it has shown that.
     var user: String?
     /// When the first side was seen to have ended; 0: none was.

@@ -37,17 +37,24 @@ public struct HeadReader: Sendable {
     private let hasStartLine: Bool
     private let isRequest: Bool
     private let isResponse: Bool
+    private let passesFolds: Bool
     private var emptyLines = 0
     private var lineStart = 0
     /// Bytes that have been looked at.
     private var seen = 0
 
-    public enum Kind: Sendable { case request, response, trailers }
+    public enum Kind: Sendable {
+        case request, response, trailers
+        /// A response of ICAP. Services fold what they tell of several findings; what is folded is passed over, and the field's first line
+        /// counts.
+        case service
+    }
 
     public init(_ kind: Kind) {
         hasStartLine = kind != .trailers
         isRequest = kind == .request
-        isResponse = kind == .response
+        isResponse = kind == .response || kind == .service
+        passesFolds = kind == .service
     }
 
     /// For another message, with the memory of this one.
@@ -115,6 +122,7 @@ public struct HeadReader: Sendable {
         let name = line.lowerBound..<colon
         // Of a server's they are taken away (RFC 9112 §5.1); a client that sends them wants to be understood in two ways.
         if isResponse, !name.isEmpty { while colon < line.upperBound, isBlankOctet(bytes[colon]) { colon += 1 } }
+        if passesFolds, isBlankOctet(bytes[line.lowerBound]), !fields.isEmpty { return false }
         guard !name.isEmpty, colon < line.upperBound, bytes[colon] == UInt8(ascii: ":") else {
             throw .malformed(
                 isBlankOctet(bytes[line.lowerBound]) ? "a line that begins with a blank" : "a line that is no header field")

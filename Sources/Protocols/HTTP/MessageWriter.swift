@@ -10,6 +10,9 @@ public struct MessageWriter: Sendable {
     /// Made last, also of what is told of the client. Not of interim responses, which say nothing of themselves.
     public var changes = FieldChanges()
 
+    /// What stands in place of the client's own fields.
+    public var replacement: FieldReplacement?
+
     public init(via: [UInt8]?) { self.via = via }
 
     /// How a request's target is written.
@@ -31,7 +34,7 @@ public struct MessageWriter: Sendable {
         output.append(" HTTP/1.1\r\nHost: ")
         output.append(bytes, request.authority)
         output.append("\r\n")
-        let leavesOut = forwarded != nil || !changes.omitted.isEmpty
+        let leavesOut = forwarded != nil || !changes.omitted.isEmpty || replacement != nil
         for field in head.fields {
             switch field.known {
             case .host, .contentLength: continue
@@ -52,6 +55,7 @@ public struct MessageWriter: Sendable {
         }
         if case .absolute(let authorization) = form { output.append(contentsOf: authorization.utf8) }
         writeVia(isVersion10: request.isVersion10, &output)
+        if let replacement { output.append(contentsOf: replacement.lines) }
         if let forwarded { forwarded.write(request, head, bytes, into: &output) }
         if !changes.isEmpty { changes.write(into: &output, value) }
         if let upgrade = request.upgrade {
@@ -73,6 +77,7 @@ public struct MessageWriter: Sendable {
     /// Whether something of ours stands in a field's place, or nothing.
     private func leaveOut(_ field: HeadReader.Field, _ bytes: Span<UInt8>) -> Bool {
         forwarded?.replace(field, bytes) == true || changes.omitted.contain(field.name, bytes)
+            || replacement?.replaces(field, bytes) == true
     }
 
     private func writeTarget(_ request: RequestMessage, _ bytes: Span<UInt8>, _ form: Form, _ output: inout [UInt8]) {

@@ -23,6 +23,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(name: "http-response", check: checkResponseMessage),
         FuzzTarget(name: "http-chunks", check: checkChunks),
         FuzzTarget(name: "forwarded", check: checkForwarded),
+        FuzzTarget(name: "icap-response", check: checkICAPResponse),
     ]
 }
 

@@ -1,0 +1,55 @@
+/// What one task of a loop waits for: any of its sockets, or a deadline. The task looks at all of them whenever it was rung, and waits
+/// again when nothing has changed for it.
+///
+/// Belongs to its loop's thread, as do the sockets that ring it.
+final class Bell {
+    /// Outlives every task of its own.
+    unowned(unsafe) let loop: EventLoop
+    private var waiter: UnsafeContinuation<Void, Never>?
+    private var deadline = UInt64.max
+    /// When the loop rings next; `.max`: never.
+    private var armedAt = UInt64.max
+    /// Nobody wants what the task does any more: it is to come to its end.
+    private(set) var isCancelled = false
+
+    init(_ loop: EventLoop) { self.loop = loop }
+
+    /// Waits for the next edge of a socket's. The sockets must have been found to have nothing, since the task last waited.
+    ///
+    /// - Parameter deadline: monotonic nanoseconds.
+    /// - Returns: false: it has come, or the task was cancelled.
+    func wait(until deadline: UInt64) async -> Bool {
+        guard !isCancelled, deadline > loop.now else { return false }
+        self.deadline = deadline
+        arm()
+        await withUnsafeContinuation { waiter = $0 }
+        return !isCancelled && deadline > loop.now
+    }
+
+    /// Lets the loop's others have their turn.
+    func pause() async {
+        deadline = loop.now
+        loop.ring(self, at: deadline)
+        await withUnsafeContinuation { waiter = $0 }
+    }
+
+    func ring() { waiter.take()?.resume() }
+
+    func cancel() {
+        isCancelled = true
+        ring()
+    }
+
+    /// The loop has come to what ``arm()`` asked it for.
+    func deadlineReached() {
+        armedAt = .max
+        guard waiter != nil else { return }
+        if deadline <= loop.now { ring() } else { arm() }
+    }
+
+    private func arm() {
+        guard deadline < armedAt else { return }
+        armedAt = deadline
+        loop.ring(self, at: deadline)
+    }
+}
