@@ -24,7 +24,9 @@ extension Session {
         case .ended(let ending): return ending
         case .upstream(let index, var wanted):
             // What a page is asked for names its server, too: it must be what was judged, to every reader.
-            wanted.isPage = forPage && (wanted.name != nil || http?.names(target.host) == true)
+            let isPlain = wanted.name != nil || http?.names(target.host) == true
+            // What is scanned is written as its server wants it.
+            wanted.isPage = forPage && isPlain && settings.http?.icap == nil
             return await pass(through: index, to: wanted, until: deadline).ending
         case .direct(let addresses):
             let ways = addresses.map { (UpstreamAddress(SocketAddress($0, port: target.port)), dialOptions) }
