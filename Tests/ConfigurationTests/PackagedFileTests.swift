@@ -24,7 +24,7 @@ let packagedText = text(of: "Packaging/clearway.toml")
         let configuration = try Configuration(parsing: whole, file: "t.toml") { _ in [] }
         #expect(configuration.listeners.count == 4 && configuration.upstreams.count == 3 && configuration.rules.count == 1)
         var bare = configuration
-        (bare.upstreams, bare.rules) = ([], [])
+        (bare.upstreams, bare.rules, bare.icap) = ([], [], [])
         bare.listeners.removeLast(3)
         #expect(bare == Configuration.embeddedDefault)
     }
@@ -50,6 +50,6 @@ let packagedText = text(of: "Packaging/clearway.toml")
             if word.hasPrefix("[") { table = word } else { shown[table, default: []].insert(word) }
         }
         #expect(shown == described)
-        #expect(shown.values.allSatisfy { !$0.isEmpty } && shown.count == 7)
+        #expect(shown.values.allSatisfy { !$0.isEmpty } && shown.count == 9)
     }
 }
