@@ -6,7 +6,7 @@ extension Situations {
     @Suite struct UpstreamPipelining {
         private static var configuration: ClearwayConfiguration {
             var configuration = ClearwayConfiguration(Variant(), timeouts: "connect = \"1s\"")
-            configuration.policy = Upstreams.everything(through: "socks5://198.51.100.2:PORT", "pipeline = true")
+            configuration.policy = Situations.Upstreams.everything(through: "socks5://198.51.100.2:PORT", "pipeline = true")
             return configuration
         }
 
@@ -37,7 +37,7 @@ extension Situations {
                 for answers in [true, false, true] {
                     let client = try stage.client.connect(Family.v4.server, 7_777).socket
                     let proxy = try stage.server.accept(proxies).socket
-                    #expect(try stage.server.receive(proxy, 13).utf8.prefix(3) == [5, 1, 0])
+                    #expect(Array(try stage.server.receive(proxy, 13).utf8.prefix(3)) == [5, 1, 0])
                     try stage.server.send(proxy, "\u{5}\0" + (answers ? "\u{5}\0\0\u{1}\0\0\0\0\0\0pong" : ""))
                     if answers {
                         #expect(try stage.client.receive(client, 4) == "pong")

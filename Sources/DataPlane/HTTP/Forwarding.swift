@@ -56,16 +56,19 @@ extension Session {
         }
         // Another host, or another user, is judged anew.
         if requested == target, request.method != .connect, let opened = http.openedFor, let destination {
-            guard routes.policy.asksForRequests else { return .forward(opened) }
+            guard routes.policy.asksForRequests || routes.policy.asksForTime else { return .forward(opened) }
             let found = routes.policy.decideInEveryForm(query(destination.value.address, target.port))
             if found.action == .reject {
                 decision = found
-                return .respond(ErrorPage(403, "This proxy's rules do not allow this request."), .proxyRejected)
+                return .respond(rejection(Asked(request, head, bytes, to: destination)), .proxyRejected)
             }
             if found.action == opened { return .forward(opened) }
         }
         http.openedFor = nil
         requested = target
+        // What was found out for another one says nothing of this one.
+        destination = nil
+        decision = Decision(.direct, rule: nil)
         return .forward(.direct)
     }
 

@@ -81,6 +81,8 @@ final class HTTPRelay {
     }
     /// What rules ask of the present request, if they do.
     var facts: RequestFacts?
+    /// What its answer might need, where rules may still reject its response.
+    var asked: Asked?
     /// The credentials that were right last time.
     var acceptedCredentials: [UInt8] = []
     /// Monotonic nanoseconds of the last turn in which something moved.
@@ -186,7 +188,7 @@ final class HTTPRelay {
     private func endTransaction() -> Step? {
         let isWhole = transaction!.request.isDone && up.rest == nil && up.inPipe == 0
         let keepsAlive = transaction!.keepsAlive && isWhole
-        record(nil)
+        record(transaction!.refusal)
         answered += 1
         lastActivity = now
         headBegunAt = stash.isEmpty ? 0 : now

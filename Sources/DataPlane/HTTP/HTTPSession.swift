@@ -140,6 +140,11 @@ extension Session {
         }
         if let failed {
             if failed.isClientGone || failed == .proxyDrain { return finish(failed) }
+            if failed == .proxyRejected, let (page, isHead) = http.unopenedRejection {
+                http.recordUnopened(page.status, failed)
+                await dismiss(page.bytes(closes: true, isHead: isHead))
+                return finish(failed)
+            }
             let answer = HTTPAnswer(ServingOutcome(failed, cause)) ?? .forbidden
             http.recordUnopened(answer.code, failed)
             await dismiss(answer.bytes(proxy: nil))
