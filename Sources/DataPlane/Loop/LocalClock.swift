@@ -6,7 +6,8 @@ public import Policy
 public struct LocalClock: Sendable {
     private var known: (minute: UInt64, value: MinuteOfWeek?)?
 
-    public init() {}
+    /// Reads the time zone, so that no worker has to.
+    public init() { Self.readTimeZone() }
 
     /// Finds out anew which time zone it is (`TZ`, /etc/localtime): the C library would go on with the one of the start.
     public static func readTimeZone() { tzset() }
