@@ -3,8 +3,8 @@ internal import Policy
 internal import TLS
 internal import TransparentSockets
 
-/// The files that a configuration names: of domains and networks, of certificates, users and pages. A list is read once, however many rules name
-/// it, and its errors are told once.
+/// The files that a configuration names: of domains and networks, of certificates, users and pages. A list is read once, however
+/// many rules name it, and its errors are told once.
 final class NamedFiles {
     /// Entries that all rules together take from files: a file of two rules counts twice, as both hold it.
     static let entryLimit = 2_097_152

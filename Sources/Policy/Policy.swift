@@ -2,9 +2,9 @@ internal import TransparentSockets
 
 /// The rules, made ready: the first that matches decides, and without one the session goes direct.
 ///
-/// Each rule stands in one index, that of its rarest criterion: domain, or the hosts of URLs, before destination before client. A query asks the
-/// three indexes which rules might match, and checks what else those ask for. So a decision takes as long with 100,000
-/// domains as with ten.
+/// Each rule stands in one index, that of its rarest criterion: domain, or the hosts of its URLs, before destination before client.
+/// A query asks the three indexes which rules might match, and checks what else those ask for. So a decision takes as long with
+/// 100,000 domains as with ten.
 public struct Policy: Sendable {
     public let rules: [Rule]
     private let criteria: [Criteria]

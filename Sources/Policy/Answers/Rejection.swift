@@ -1,5 +1,5 @@
 /// What a client of HTTP hears of a rule that rejects its request. Who speaks something else hears nothing of it.
-public enum Rejection: Hashable, Sendable {
+public indirect enum Rejection: Hashable, Sendable {
     /// A page of the program's own.
     case standard(status: Int)
     case page(Page, status: Int)
