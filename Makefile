@@ -68,7 +68,7 @@ bench: deps-bench release
 	Benchmarks/bench.py --contenders by-hand,dante,dante-2,microsocks,clearway-served --only bulk-8,rr-64,crc-64
 	Benchmarks/slow-handshakes.py
 	Benchmarks/udp.py
-	Benchmarks/http.py
+	Benchmarks/web.py
 	.build/release/decide
 
 fuzz:

@@ -83,6 +83,8 @@ public struct Configuration: Sendable, Equatable {
     public var maxFlows = 0
     /// Datagrams moved by one call. 1…256; 1: one by one and without segmentation offload, to compare.
     public var batch = 256
+    /// Bytes a second that clients of HTTP must send of their bodies and take of ours; 0: any.
+    public var minBodyRate = 500
     public var relay = Relay.adaptive
     public var log = Log()
     public var timeouts = Timeouts()

@@ -1,6 +1,7 @@
 extension Configuration {
     private static let topKeys = [
-        "workers", "max_sessions", "max_flows", "relay", "batch", "log", "timeouts", "firewall", "listener", "upstream", "rule",
+        "workers", "max_sessions", "max_flows", "min_body_rate", "relay", "batch", "log", "timeouts", "firewall", "listener",
+        "upstream", "rule",
     ]
     private static let logKeys = ["level", "format", "file", "access"]
     private static let timeoutKeys = [
@@ -14,7 +15,7 @@ extension Configuration {
         for (name, keys) in [
             ("[log]", logKeys), ("[timeouts]", timeoutKeys), ("[firewall]", firewallKeys), ("[[listener]]", Listener.keys),
             ("[[upstream]]", ["url", "send_name"]), ("[[rule]]", ["domain", "domain_file", "destination_file", "action"]),
-            ("the top of the file", ["workers", "max_sessions", "max_flows", "relay", "batch"]),
+            ("the top of the file", ["workers", "max_sessions", "max_flows", "min_body_rate", "relay", "batch"]),
         ] where name != home {
             for key in keys { homes[key] = name }
         }
@@ -28,6 +29,7 @@ extension Configuration {
         workers = top.integer("workers", in: 0...1024) ?? workers
         maxSessions = top.integer("max_sessions", in: 0...10_000_000) ?? maxSessions
         maxFlows = top.integer("max_flows", in: 0...10_000_000) ?? maxFlows
+        minBodyRate = top.integer("min_body_rate", in: 0...1_000_000_000) ?? minBodyRate
         relay = top.choice("relay", of: Relay.self) ?? relay
         batch = top.integer("batch", in: 1...256) ?? batch
 

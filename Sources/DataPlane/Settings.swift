@@ -39,6 +39,8 @@ public struct Settings: Sendable {
     public var idleTimeout: UInt64 = 3_600_000_000_000
     /// Nanoseconds that a client of HTTP may take between two requests; 0: any time.
     public var httpIdleTimeout: UInt64 = 60_000_000_000
+    /// Bytes a second that a client of HTTP must send of its body, and take of what it is sent, once it is waited for; 0: any.
+    public var minBodyRate: UInt64 = 500
     /// Nanoseconds without a byte after one side has ended; 0: never.
     public var halfCloseTimeout: UInt64 = 60_000_000_000
     /// Sessions of all workers together; past it, clients wait in the backlog.

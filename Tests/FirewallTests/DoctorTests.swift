@@ -133,7 +133,8 @@ import TransparentSockets
         #expect(try only { $0.missingRoutes = ["IPv6"] }.message.hasPrefix("missing for IPv6: local default dev lo"))
         #expect(try only { $0.sysctls["net.ipv4.tcp_early_demux"] = "1" }.remedy == "sysctl -w net.ipv4.tcp_early_demux=0")
         #expect(try only { $0.heldShifts = [] }.exitCode == 71)  // Somebody else is on our port.
-        let second = "table inet clearway {\n}\ntable ip two {\n\tchain x {\n\t\ttproxy to :1\n\t}\n}"
+        let second =
+            "table inet clearway {\n\tchain a {\n\t\ttproxy to :1081\n\t}\n}\ntable ip two {\n\tchain x {\n\t\ttproxy to :1\n\t}\n}"
         #expect(try only { $0.ruleset = ForeignRuleset(parsing: second) }.subject == "nft table ip two")
     }
 
@@ -195,7 +196,7 @@ import TransparentSockets
         #expect(found.inputDrops == ["inet firewalld filter_INPUT"])
         #expect(found.forwardDrops == ["ip filter FORWARD"])
         #expect(found.flowtables == ["inet firewalld"])
-        #expect(found.tproxyTables == ["ip filter"])
+        #expect(found.interceptions.map(\.table) == ["ip filter"])
         let findings = try findings(.gateway) { $0.ruleset = found }
         #expect(findings.count == 4)
         #expect(

@@ -10,7 +10,7 @@ extension Situations {
         private static let names = "DNS:localhost,DNS:proxy.test,IP:198.51.100.2,IP:2001:db8:2::2"
 
         /// What a stage's proxies have to show, and who is to believe it.
-        private struct Papers {
+        struct Papers {
             let authority: Certificates.Certificate
             let server: Certificates.Certificate
         }
@@ -78,42 +78,6 @@ extension Situations {
                 #expect(try stage.client.drain(uploader).end == "fin")
                 try stage.client.close(uploader)
                 #expect(try stage.clearway.waitForSessions(2)[1].int("up") == 8_000_005)
-            }
-        }
-
-        /// Requests that are understood one by one do not leave that way: not in the clear, before all. Tunnels do.
-        @Test func requestsOfHTTPDoNot() throws {
-            try play(Variant(), start: false) { stage in
-                let papers = try Self.papers(stage)
-                try stage.startProxy(.squid)
-                try stage.startTLS(with: papers.server)
-                var configuration = InterceptedHTTP.configuration(Variant())
-                configuration.policy =
-                    ClearwayConfiguration.servedListener("http", more: "ports = \"1-65535\"\nvia = false")
-                    + Self.policy("https://198.51.100.2:\(Self.port)?ca=\(papers.authority.file)")
-                try stage.startClearway(configuration)
-                let listener = try stage.server.listen(Family.v4.server)
-                let client = try stage.client.connect(Family.v4.server, listener.int("port")).socket
-                try stage.client.send(client, "GET /secret HTTP/1.1\r\nHost: \(Family.v4.server)\r\n\r\n")
-                #expect(try stage.client.receive(client, 12) == "HTTP/1.1 502")
-                #expect(try stage.client.drain(client).end == "fin")
-                #expect(try stage.clearway.waitForRequests(1)[0].ending == "proxy-error")
-                // That far the way was open; nothing came by it.
-                #expect(try stage.server.drain(stage.server.accept(listener).socket).int("bytes") == 0)
-
-                let asking = try stage.client.connect(Family.v4.routerTowardsClient, 1080).socket
-                let (host, port) = (Family.v4.server, listener.int("port"))
-                // The first request makes it a client that asks for pages; what it asks for is refused by us, and it may go on.
-                try stage.client.send(
-                    asking, "OPTIONS http://\(host)/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n")
-                _ = try stage.client.receiveUntil(asking, "This is a proxy.\n")
-                try stage.client.send(asking, "CONNECT \(host):\(port) HTTP/1.1\r\nHost: a\r\n\r\n")
-                _ = try stage.client.receiveUntil(asking, "\r\n\r\n")
-                let server = try stage.server.accept(listener).socket
-                try stage.client.send(asking, "question")
-                #expect(try stage.server.receive(server, 8) == "question")
-                try stage.server.send(server, "answer")
-                #expect(try stage.client.receive(asking, 6) == "answer")
             }
         }
 
@@ -362,7 +326,7 @@ extension Situations {
 
         // MARK: Stage properties
 
-        private static func papers(_ stage: Stage, names: String = names) throws -> Papers {
+        static func papers(_ stage: Stage, names: String = names) throws -> Papers {
             let authority = try stage.certificates.authority()
             return Papers(authority: authority, server: try stage.certificates.server(names: names, by: authority))
         }

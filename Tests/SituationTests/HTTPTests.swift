@@ -385,6 +385,27 @@ extension Situations {
                 #expect(try stage.client.receive(exchange.client, head.utf8.count) == head)
             }
         }
+
+        /// A client keeps its connection for as long as it likes: the next request meets the new rules all the same.
+        @Test func rulesThatHaveChanged() throws {
+            let variant = Variant()
+            try play(variant, configuration: Self.configuration(variant)) { stage in
+                let (busy, idle) = (try MessageExchange(stage), try MessageExchange(stage))
+                let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+                let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+                try idle.ask(request, seen: request)
+                try idle.answer(response, seen: response)
+                try busy.ask(request, seen: request)
+                try stage.clearway.reload(
+                    Self.configuration(variant, policy: "[[rule]]\nmethod = \"GET\"\naction = \"reject\"\n"))
+                #expect(try stage.client.drain(idle.client).end == "fin")
+                try busy.answer(response, seen: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+                #expect(try stage.client.drain(busy.client).end == "fin")
+                let next = try stage.client.connect(variant.family.server, busy.listener.int("port")).socket
+                try stage.client.send(next, request)
+                #expect(try stage.client.receive(next, 12) == "HTTP/1.1 403")
+            }
+        }
     }
 }
 

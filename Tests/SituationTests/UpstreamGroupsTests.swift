@@ -98,6 +98,24 @@ extension Situations {
             }
         }
 
+        /// It takes connections and says nothing, which a destination may do as well: that is no sign of it being back.
+        @Test func aSilentProxyOfHTTPIsNotBack() throws {
+            let members = ["http://198.51.100.2:1090", "http://198.51.100.2:1091"]
+            try play(Self.group(members), timeouts: "connect = \"1s\"") { stage in
+                _ = try stage.tinyproxy(1091)
+                let port = try stage.echo()
+                try stage.roundTrip(port)
+                try stage.wait("upstream member left out", members[0])
+                _ = try stage.server.listen(Self.server, port: 1090)
+                try waitUntil("a session that tries the first again") {
+                    let begun = now()
+                    try stage.roundTrip(port)
+                    return now() - begun > 0.4
+                }
+                #expect(try !stage.clearway.log.contains("works again"))
+            }
+        }
+
         /// Its name has two addresses, and the proxy listens on the second.
         @Test func aCheckAsksAllAddressesOfAName() throws {
             let members = ["socks5h://localhost:1090", "socks5://198.51.100.2:1091"]

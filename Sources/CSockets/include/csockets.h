@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -320,6 +321,8 @@ static inline int cs_raise_descriptor_limit(uint64_t *soft, uint64_t *hard) {
     *hard = limit.rlim_max;
     return result;
 }
+// Whether this program got permissions by its file that whoever started it need not have.
+static inline int cs_is_secure_execution(void) { return getauxval(AT_SECURE) != 0; }
 // The effective capabilities of this thread as one 64-bit set.
 static inline int cs_effective_capabilities(uint64_t *set) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};

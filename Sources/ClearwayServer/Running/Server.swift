@@ -300,6 +300,7 @@ extension Settings {
         sniffTimeout = configuration.timeouts.sniff.nanoseconds
         idleTimeout = configuration.timeouts.idle.nanoseconds
         halfCloseTimeout = configuration.timeouts.halfClose.nanoseconds
+        minBodyRate = UInt64(configuration.minBodyRate)
         maxSessions = limits.sessions
         maxFlows = limits.flows / workers
         flowTimeout = configuration.timeouts.flow.nanoseconds

@@ -26,28 +26,34 @@ extension Session {
             return .unfit(report(.upstreamRejected, "\(settings.label) cannot be asked for \(target.host)"))
         }
         if let failed = send(header + handshake.opening) { return .failed(failed) }
+        /// It did not answer, and this is how it ended.
+        func unanswered(_ ending: Ending) -> Passage {
+            if handshake.isPipelined, member.mayHaveForgotten() {
+                worker.observer.event(.pipeliningStopped(upstream: group.settings.name, member: settings.label))
+                return .silent(ending)
+            }
+            // Whoever dials a silent destination must not have the proxy taken for silent; nor is one that has said nothing known to work.
+            guard handshake.isAsked else { return .failed(ending) }
+            if handshake.hasAnswered { return .refused(ending) }
+            return ending == .upstreamTimeout ? .silent(ending) : .failed(ending)
+        }
         while true {
             switch read(&handshake) {
             case .needsMore:
                 guard let ended = await wait(.handshaking, until: deadline) else { continue }
-                // Whoever dials a silent destination must not have the proxy taken for silent.
-                guard ended == .upstreamTimeout, handshake.isAsked else { return .failed(ended) }
-                if handshake.isPipelined, member.mayHaveForgotten() {
-                    worker.observer.event(.pipeliningStopped(upstream: group.settings.name, member: settings.label))
-                }
-                return .refused(ended)
+                return ended == .upstreamTimeout ? unanswered(ended) : .failed(ended)
             case .send(let bytes):
                 if let failed = send(bytes) { return .failed(failed) }
             case .done:
                 if handshake.isPipelined { member.readPipelined() }
                 if command == .udpAssociate { bound = handshake.bound }
                 return .passed
-            case .ended: return .failed(report(.upstreamProtocol, "\(settings.label): it ended in its handshake", .ended))
+            case .ended: return unanswered(report(.upstreamProtocol, "\(settings.label): it ended in its handshake", .ended))
             case .refused(let why):
                 if handshake.isPipelined, handshake.isAsked { member.readPipelined() }
                 return passage(why, settings.label)
             case .invalid(let why): return .failed(report(.upstreamProtocol, "\(settings.label): \(why)"))
-            case .broken(let ending): return .failed(ending)
+            case .broken(let ending): return unanswered(ending)
             }
         }
     }
@@ -131,7 +137,7 @@ extension Session {
     }
 
     /// A handshake's bytes fit into any socket's buffer, unless something is wrong with it.
-    private func send(_ bytes: [UInt8]) -> Ending? {
+    func send(_ bytes: [UInt8]) -> Ending? {
         guard let raw = upstreamRaw else { return .proxyError }
         guard !bytes.isEmpty else { return nil }
         let sent = bytes.withUnsafeBytes {

@@ -11,6 +11,8 @@ enum Passage {
     case failed(Ending)
     /// The proxy works and could not do it; another may.
     case refused(Ending)
+    /// It has not said anything, and that may be its fault or its destination's; another may answer.
+    case silent(Ending)
     /// The proxy was not asked, for it is not of the kind that could do it; another may be.
     case unfit(Ending)
     /// The way to the proxy is broken, in front of it: that says nothing of the proxy.
@@ -23,14 +25,16 @@ enum Passage {
         switch self {
         case .passed, .refused: true
         case .over(let ending): !ending.isOurs
-        case .failed, .unfit, .cutOff: false
+        case .failed, .silent, .unfit, .cutOff: false
         }
     }
 
     var ending: Ending? {
         switch self {
         case .passed: nil
-        case .failed(let ending), .refused(let ending), .unfit(let ending), .cutOff(let ending), .over(let ending): ending
+        case .failed(let ending), .refused(let ending), .silent(let ending), .unfit(let ending), .cutOff(let ending),
+            .over(let ending):
+            ending
         }
     }
 }
@@ -42,6 +46,8 @@ struct Wanted {
     var addresses: [IPAddress]
     var port: UInt16
     var command = ProxyHandshake.Command.connect
+    /// A proxy of HTTP is asked for pages itself (RFC 9112 §3.2.2): many let nobody have tunnels to the ports of servers without TLS.
+    var isPage = false
 
     func target(for member: UpstreamSettings.Member) -> ProxyTarget? {
         if member.sendsName, let name { return ProxyTarget(.name(name.description), port: port) }
@@ -83,7 +89,10 @@ extension Session {
             members.append(group.members[number])
             group.members[number].sessions.wrappingAdd(1, ordering: .relaxed)
             last = await pass(through: group.members[number], of: group, to: wanted, until: worker.loop.now + share)
-            if group.members.count > 1 {
+            if parent?.member === group.members[number] {
+                // What it answers will tell.
+                parent?.isTrial = isTrial
+            } else if group.members.count > 1 {
                 note(last, group.members[number], of: group, isTrial: isTrial)
             } else if case .failed(let ending) = last {
                 tellOfFailure(ending, group.members[number], of: group)
@@ -94,7 +103,7 @@ extension Session {
             members.removeSubrange(before...)
             switch last {
             case .over, .cutOff: return last
-            case .passed, .failed, .refused, .unfit: break
+            case .passed, .failed, .refused, .silent, .unfit: break
             }
         }
         return last
@@ -150,7 +159,11 @@ extension Session {
             passage = await secure(member, after: header, until: deadline)
             header = []
         }
-        if case .passed = passage {
+        if case .passed = passage, wanted.isPage, member.settings.kind == .http, member.settings.sendsName || wanted.name == nil {
+            // With nothing to say before the first request.
+            if let failed = send(header) { return .failed(failed) }
+            parent = Parent(member: member, group: group)
+        } else if case .passed = passage {
             passage = await shakeHands(with: member, of: group, wanted.command, target, after: header, until: deadline)
         }
         if let ending = passage.ending, ending.isOurs { return .over(ending) }
@@ -164,7 +177,7 @@ extension Session {
             switch await pass(through: via, to: Wanted(member), until: deadline) {
             case .passed: return .passed
             case .failed(let ending), .cutOff(let ending): return .cutOff(ending)
-            case .refused(let ending), .unfit(let ending), .over(let ending):
+            case .refused(let ending), .silent(let ending), .unfit(let ending), .over(let ending):
                 return ending.isOurs ? .over(ending) : .failed(ending)
             }
         }
@@ -177,7 +190,7 @@ extension Session {
         return failed.isOurs ? .over(failed) : .failed(failed)
     }
 
-    private func note(_ passage: Passage, _ member: UpstreamMember, of group: UpstreamGroup, isTrial: Bool) {
+    func note(_ passage: Passage, _ member: UpstreamMember, of group: UpstreamGroup, isTrial: Bool) {
         let (upstream, label) = (group.settings.name, member.settings.label)
         if passage.wasAnswered {
             if member.worked() { worker.observer.event(.memberRestored(upstream: upstream, member: label)) }
@@ -191,7 +204,7 @@ extension Session {
     }
 
     /// Of the only member of an upstream.
-    private func tellOfFailure(_ ending: Ending, _ member: UpstreamMember, of group: UpstreamGroup) {
+    func tellOfFailure(_ ending: Ending, _ member: UpstreamMember, of group: UpstreamGroup) {
         let reason: String
         switch cause {
         case .call(let error): reason = "\(error)"

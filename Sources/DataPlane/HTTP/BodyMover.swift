@@ -2,27 +2,9 @@ internal import CSockets
 internal import Glibc
 internal import Protocols
 
-// Bytes of messages: those that were written, and bodies in chunks, which are taken apart and put together anew.
+// Bodies in chunks, which are taken apart and put together anew.
 
 extension HTTPRelay {
-    /// Sends what was written; what the socket does not take waits in the direction.
-    ///
-    /// - Returns: 0, or a negated errno.
-    func send(_ bytes: ArraySlice<UInt8>, to raw: Int32, _ direction: inout Direction) -> Int32 {
-        guard !bytes.isEmpty else { return 0 }
-        return bytes.withUnsafeBytes { bytes in
-            var sent = cs_send(raw, bytes.baseAddress!, bytes.count, 0)
-            if sent == -Int(EAGAIN) || sent == -Int(EINTR) { sent = 0 }
-            guard sent >= 0 else { return Int32(sent) }
-            direction.moved += UInt64(sent)
-            if sent < bytes.count {
-                direction.isWritable = false
-                direction.keep(UnsafeRawBufferPointer(rebasing: bytes[sent...]))
-            }
-            return 0
-        }
-    }
-
     /// Takes chunks apart as far as they have come, and writes them behind what is in the worker's output.
     ///
     /// - Returns: bytes that are done with.
@@ -58,7 +40,7 @@ extension HTTPRelay {
     ///
     /// - Parameter stash: what was read before; then what is behind the body.
     func moveChunks(
-        from source: Int32, to sink: Int32, _ direction: inout Direction, _ stash: inout [UInt8],
+        from source: some ByteStream, to sink: some ByteStream, _ direction: inout Direction, _ stash: inout [UInt8],
         _ path: WritableKeyPath<Transaction, BodyProgress>
     ) -> Moved {
         let buffer = resources.buffer.assumingMemoryBound(to: UInt8.self)
@@ -67,7 +49,7 @@ extension HTTPRelay {
             if direction.rest != nil {
                 guard direction.isWritable else { return .waiting }
                 direction.left = 0
-                let flushed = direction.move(from: PlainStream(raw: source), to: PlainStream(raw: sink), resources)
+                let flushed = direction.move(from: source, to: sink, resources)
                 guard flushed == .finished else { return flushed }
             }
             guard case .chunks(var chunks, let writing) = transaction![keyPath: path] else { return .finished }
@@ -75,8 +57,8 @@ extension HTTPRelay {
             guard direction.isReadable else { return .waiting }
             var count = stash.count
             stash.withUnsafeBufferPointer { if let base = $0.baseAddress { buffer.update(from: base, count: count) } }
-            let room = Resources.bufferSize - count
-            let received = cs_receive(source, buffer + count, room)
+            let room = min(Resources.bufferSize - count, direction.mostRead)
+            let received = source.receive(buffer + count, room)
             guard received > 0 else {
                 if received == -Int(EAGAIN) {
                     direction.isReadable = false
@@ -88,7 +70,7 @@ extension HTTPRelay {
                 }
                 continue
             }
-            if received < room { direction.isReadable = direction.isHungUp }
+            if source.isDrained(received, of: room) { direction.isReadable = direction.isHungUp }
             count += received
             spent += received
             resources.output.removeAll(keepingCapacity: true)
@@ -100,7 +82,7 @@ extension HTTPRelay {
                 bodyFault = error
                 return .sourceFailed(-EPROTO)
             }
-            let error = send(resources.output[...], to: sink, &direction)
+            let error = direction.send(resources.output[...], to: sink)
             guard error == 0 else { return .sinkFailed(error) }
         }
     }

@@ -55,20 +55,23 @@ extension Session {
             return .respond(ErrorPage(403, "This proxy does not serve that port."), .proxyRejected)
         }
         // Another host, or another user, is judged anew.
-        if requested == target, request.method != .connect, let opened = http.openedFor, let destination {
+        let mayBeOpen = request.method != .connect && (request.upgrade == nil || parent == nil)
+        if requested == target, mayBeOpen, let opened = http.openedFor {
             guard routes.policy.asksForRequests || routes.policy.asksForTime else { return .forward(opened) }
-            let found = routes.policy.decideInEveryForm(query(destination.value.address, target.port))
-            if found.action == .reject {
+            let query = query(destination?.value.address, target.port)
+            let found = destination == nil ? routes.policy.decide(query) : routes.policy.decideInEveryForm(query)
+            let isDecided = destination != nil || !routes.policy.needsAddress(query, after: found)
+            if isDecided, found.action == .reject {
                 decision = found
                 return .respond(rejection(Asked(request, head, bytes, to: destination)), .proxyRejected)
             }
-            if found.action == opened { return .forward(opened) }
+            if isDecided, found.action == opened { return .forward(opened) }
         }
         http.openedFor = nil
-        requested = target
-        // What was found out for another one says nothing of this one.
-        destination = nil
+        (requested, destination, name) = (target, nil, nil)
         decision = Decision(.direct, rule: nil)
+        // Another protocol behind it would be the proxy's to speak.
+        http.asksForPage = request.method != .connect && request.upgrade == nil
         return .forward(.direct)
     }
 

@@ -56,11 +56,15 @@ final class HTTPRelay {
     var transaction: Transaction?
     /// What the present upstream was opened for.
     var openedFor: Action?
+    /// What the upstream is opened for is a page, which a proxy of HTTP can be asked for itself.
+    var asksForPage = false
     /// The request in `stash` was judged, and its upstream is open.
     var isCleared = false
     /// Transactions that the present upstream has seen, and all.
     var answered = 0
     var count = 0
+    /// Proxies that the present request was asked of in vain.
+    var attempts = 0
     /// A request that can be asked again of a fresh connection, should this one turn out to have ended.
     var unanswered: [UInt8] = []
     /// The upstream closes behind the present response.
@@ -91,6 +95,7 @@ final class HTTPRelay {
     var headBegunAt: UInt64
     /// Whose share of the handshakes this one is part of.
     var heldShare: IPAddress?
+    var pace: BodyPace
     /// When the loop looks at the deadline next.
     var armedAt = UInt64.max
 
@@ -102,12 +107,14 @@ final class HTTPRelay {
         self.client = client
         lastActivity = now
         headBegunAt = now
+        pace = BodyPace(now: now)
         let http = session.settings.http
         var requestWriter = MessageWriter(
             via: http?.viaBytes, forwardedFor: http?.origin == nil ? nil : session.client.value.address)
         requestWriter.takesCredentials = session.settings.service != nil
         self.requestWriter = requestWriter
         responseWriter = MessageWriter(via: http?.viaBytes)
+        (up.isFrugal, down.isFrugal) = (true, true)
         up.noteSource(session.clientEvents | cs_epoll_in)
         down.noteSink(session.clientEvents)
     }
@@ -119,9 +126,17 @@ final class HTTPRelay {
         answered = 0
         (down.isReadable, down.isHungUp, down.hasEnded, down.failure) = (false, false, false, 0)
         up.isWritable = true
-        down.noteSource(events)
+        note(upstream: events)
         isCleared = phase == .opening
         phase = .head
+    }
+
+    /// Whether the request names that address, in the one spelling that everybody reads so.
+    func names(_ host: ProxyTarget.Host) -> Bool {
+        guard case .address(let address) = host, address == address.unmapped else { return false }
+        let text = address.isIPv6 ? "[\(address)]" : "\(address)"
+        guard claimed.starts(with: text.utf8) else { return false }
+        return claimed.count == text.utf8.count || claimed[text.utf8.count] == UInt8(ascii: ":")
     }
 
     func clientReady(_ events: UInt32) -> Step {
@@ -129,13 +144,15 @@ final class HTTPRelay {
         down.noteSink(events)
         // Nobody is left who could be told anything.
         if events & cs_epoll_err != 0 { return .ended(.clientReset) }
-        return step()
+        let step = step()
+        // Who has ended its side has less time from now on.
+        if up.isHungUp, deadline < armedAt { session.setHTTPDeadline() }
+        return step
     }
 
     func upstreamReady(_ events: UInt32) -> Step {
         guard upstream >= 0 else { return .goOn }
-        down.noteSource(events)
-        up.noteSink(events)
+        note(upstream: events)
         return step()
     }
 
@@ -190,6 +207,7 @@ final class HTTPRelay {
         let keepsAlive = transaction!.keepsAlive && isWhole
         record(transaction!.refusal)
         answered += 1
+        attempts = 0
         lastActivity = now
         headBegunAt = stash.isEmpty ? 0 : now
         if !isWhole || !responseStash.isEmpty { dropUpstream() }
@@ -223,14 +241,14 @@ final class HTTPRelay {
         let left = down.left
         down.left = 0
         defer { down.left = left }
-        return down.move(from: PlainStream(raw: upstream), to: PlainStream(raw: client), resources)
+        return moveDown()
     }
 
     /// The same towards the upstream.
     private func flushUp() -> Moved {
         guard up.rest != nil || up.inPipe > 0 else { return .finished }
         up.left = 0
-        return up.move(from: PlainStream(raw: client), to: PlainStream(raw: upstream), resources)
+        return moveUp()
     }
 
     func dropUpstream() {
@@ -254,26 +272,39 @@ final class HTTPRelay {
         down.release(resources)
     }
 
-    /// When the session ends unless something moves, in monotonic nanoseconds.
-    var deadline: UInt64 {
-        let settings = session.worker.settings
+    /// When there is something to see to though nothing moves, in monotonic nanoseconds.
+    var deadline: UInt64 { session.worker.settings.minBodyRate > 0 ? min(timeout, pace.dueAt) : timeout }
+
+    /// When the session ends unless something moves.
+    private var timeout: UInt64 {
+        // Field by field: a copy of them all would count every reference in them.
+        let worker = session.worker
         func after(_ time: UInt64, _ timeout: UInt64) -> UInt64 { timeout == 0 ? .max : time &+ timeout }
         switch phase {
-        case .head where headBegunAt == 0: return after(lastActivity, settings.httpIdleTimeout)
-        case .head: return after(headBegunAt, settings.handshakeTimeout)
+        case .head where headBegunAt == 0: return after(lastActivity, worker.settings.httpIdleTimeout)
+        case .head: return after(headBegunAt, worker.settings.handshakeTimeout)
         case .opening: return .max
-        case .exchanging, .closing: return after(lastActivity, settings.idleTimeout)
+        case .exchanging, .closing:
+            let idle = after(lastActivity, worker.settings.idleTimeout)
+            // Who has sent its end may still want the answer, or be gone.
+            guard up.isHungUp, case .exchanging = phase else { return idle }
+            return min(idle, after(lastActivity, worker.settings.halfCloseTimeout))
         }
     }
 
     /// What becomes of it then, and how the client is told.
-    var tooLate: Step {
+    ///
+    /// - Returns: nil: it is not so late yet.
+    func tooLate() -> Step? {
+        if let step = checkPace() { return step }
+        guard timeout <= now else { return nil }
         switch phase {
         case .head where headBegunAt == 0: return .dismiss([], .clientFIN)
         case .head:
             let page = ErrorPage(408, "The request took too long to come.").bytes(closes: true)
             return .dismiss(stash.isEmpty ? [] : page, .clientSlow)
         case .opening: return .goOn
+        case .exchanging where up.isHungUp && session.worker.settings.halfCloseTimeout > 0: return .ended(.proxyHalfClose)
         case .exchanging where transaction?.response.isWaiting == true && transaction?.request.isDone == true:
             let page = ErrorPage(504, "The server does not answer.")
             return .dismiss(page.bytes(closes: true, isHead: transaction?.method == .head), .proxyIdle)

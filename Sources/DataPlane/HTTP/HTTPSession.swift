@@ -9,31 +9,45 @@ internal import TransparentSockets
 extension Session {
     /// - Returns: how the session ends; nil: its relay has begun.
     func beginHTTP(_ http: HTTPSettings) async -> Ending? {
+        guard http.admits(client.value.address) else { return refuse(.proxyRejected, "no client of this listener") }
+        guard let source = holdShare() else { return tooManyOfOne() }
+        if let ended = await begin(http, holding: source) {
+            worker.handshakes.end(source)
+            return ended
+        }
+        return nil
+    }
+
+    /// - Parameter source: whose share of the handshakes is held; given back when this returns an ending, or by the relay.
+    private func begin(_ http: HTTPSettings, holding source: IPAddress) async -> Ending? {
         guard http.origin == nil else {
-            guard http.admits(client.value.address) else { return refuse(.proxyRejected, "no client of this listener") }
             guard let raw = clientRaw, worker.loop.watch(raw, .client, of: id) == 0 else {
                 return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
             }
-            startHTTP()
+            startHTTP(holding: source)
             return nil
         }
         if let failed = arrive() { return failed }
         switch await firstWord(http) {
         case .http:
-            startHTTP()
+            startHTTP(holding: source)
             return nil
         case .other:
             guard http.relaysOthers else { return refuse(.clientProtocol, "it speaks no HTTP") }
             if upstream == nil, let failed = await decideAndDial() { return failed }
             startRelay()
+            worker.handshakes.end(source)
             return nil
         case .ended(let ending): return ending
         }
     }
 
     /// - Parameter source: whose share of the handshakes is held until the first head is whole.
-    func startHTTP(holding source: IPAddress? = nil) {
-        guard let raw = clientRaw else { return finish(.proxyError) }
+    func startHTTP(holding source: IPAddress) {
+        guard let raw = clientRaw else {
+            worker.handshakes.end(source)
+            return finish(.proxyError)
+        }
         let http = HTTPRelay(self, client: raw, now: worker.loop.now)
         http.heldShare = source
         self.http = http
@@ -90,13 +104,18 @@ extension Session {
 
     func httpDeadlineReached() {
         guard let http else { return }
-        guard http.deadline <= worker.loop.now else { return setHTTPDeadline() }
-        let step = http.tooLate
-        http.record(.proxyIdle)
+        guard let step = http.tooLate() else { return setHTTPDeadline() }
+        switch step {
+        case .dismiss(_, let ending), .ended(let ending): http.record(ending)
+        case .goOn, .comeBack, .open, .switched: break
+        }
         settle(step)
     }
 
-    /// A draining worker's clients ask no more over their connections.
+    /// Its listener, users, rules and upstreams are those before a reload.
+    var isOutdated: Bool { routes !== worker.settings.routes }
+
+    /// Clients ask no more over a connection of a draining worker, or one from before a reload.
     func drainHTTP() {
         guard phase == .exchanging, let http else { return }
         if case .head = http.phase, http.stash.isEmpty, http.headBegunAt == 0 { dismiss([], .clientFIN) }
@@ -134,7 +153,7 @@ extension Session {
             let wanted = Wanted(name: nil, addresses: [], port: 0)
             failed = await pass(through: index, to: wanted, until: worker.loop.now + worker.settings.connectTimeout).ending
         } else if let service = settings.service, let requested {
-            failed = await connect(to: requested, service)
+            failed = await connect(to: requested, service, forPage: http.asksForPage)
         } else {
             failed = await dialDecided()
         }

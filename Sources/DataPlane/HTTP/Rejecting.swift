@@ -95,7 +95,7 @@ extension HTTPRelay {
         transaction!.response = .done
         dropUpstream()
         let answer = page.bytes(closes: !transaction!.keepsAlive, isHead: transaction!.method == .head)
-        return send(answer[...], to: client, &down) == 0 ? nil : .ended(.clientReset)
+        return sendDown(answer[...]) == 0 ? nil : .ended(.clientReset)
     }
 
     /// The answer to the request in `stash`, if it was a rule that rejected it as its way was sought, and not what nobody may reach.

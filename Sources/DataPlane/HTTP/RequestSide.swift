@@ -27,7 +27,7 @@ extension HTTPRelay {
             }
             guard up.isReadable, !up.hasEnded else { return keep(reader, count) }
             // The reader has refused what does not fit.
-            let room = Resources.bufferSize - count
+            let room = min(Resources.bufferSize - count, up.mostRead)
             let received = cs_receive(client, buffer + count, room)
             if received > 0 {
                 if headBegunAt == 0 {
@@ -44,7 +44,7 @@ extension HTTPRelay {
                 return .ended(.clientReset)
             }
         }
-        return take(reader, count)
+        return take(consume reader, count)
     }
 
     /// The head is not whole: its bytes wait for the others.
@@ -54,16 +54,24 @@ extension HTTPRelay {
             return .dismiss([], self.count > 0 && count == 0 ? .clientFIN : .clientGone)
         }
         if count != stash.count { stash = Array(Span(_unsafeStart: bufferBytes, count: count)) }
-        if count == 0 {
+        guard count > 0 else {
             giveBack(reader)
-        } else {
-            requestReader = reader
+            return .goOn
+        }
+        requestReader = reader
+        // Who says it piece by piece takes part in the handshakes again.
+        if heldShare == nil {
+            heldShare = session.holdShare()
+            guard heldShare != nil else {
+                let page = ErrorPage(503, "Too many clients of this address have not said yet what they want.")
+                return .dismiss(page.bytes(closes: true), session.tooManyOfOne())
+            }
         }
         return .goOn
     }
 
     /// Judges a whole head, the first thing in the buffer, and passes it on.
-    private func take(_ reader: HeadReader, _ count: Int) -> Step? {
+    private func take(_ reader: consuming HeadReader, _ count: Int) -> Step? {
         giveShareBack()
         let bytes = Span(_unsafeStart: bufferBytes, count: count)
         let message: RequestMessage
@@ -89,13 +97,13 @@ extension HTTPRelay {
                 begin(message, bytes)
                 transaction!.status = page.status
                 // Without a body, the next request is where we look for it.
-                guard ending == .proxyRejected, message.body == .none, message.mayBeFollowed else {
+                guard ending == .proxyRejected, message.body == .none, message.mayBeFollowed, !isEnding else {
                     record(ending)
                     return .dismiss(page.bytes(closes: true, isHead: message.method == .head), ending)
                 }
                 stash = Array(bytes.extracting(reader.length..<count))
                 giveBack(reader)
-                guard send(page.bytes(closes: false, isHead: message.method == .head)[...], to: client, &down) == 0 else {
+                guard sendDown(page.bytes(closes: false, isHead: message.method == .head)[...]) == 0 else {
                     return .ended(.clientReset)
                 }
                 record(ending)
@@ -106,17 +114,17 @@ extension HTTPRelay {
             }
         }
         isCleared = false
-        return forward(message, reader, bytes)
+        return forward(message, consume reader, bytes)
     }
 
     /// Writes the head anew, for the upstream, with what has come of the body.
-    private func forward(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) -> Step? {
+    private func forward(_ message: RequestMessage, _ reader: consuming HeadReader, _ bytes: Span<UInt8>) -> Step? {
         begin(message, bytes)
         phase = .exchanging
         headBegunAt = 0
         lastActivity = now
         resources.output.removeAll(keepingCapacity: true)
-        requestWriter.write(message, reader, bytes, into: &resources.output)
+        requestWriter.write(message, reader, bytes, as: form, into: &resources.output)
         var rest = reader.length..<bytes.count
         if message.method == .connect {
             guard message.body == .none else { return fault(MessageFault(400, "a CONNECT request with a body")) }
@@ -125,19 +133,9 @@ extension HTTPRelay {
                 giveBack(reader)
                 // To us: the upstream is the other end of the tunnel.
                 transaction!.status = 200
-                return send(HTTPAnswer.granted(proxy: nil)[...], to: client, &down) == 0 ? .switched : .ended(.clientReset)
+                return sendDown(HTTPAnswer.granted(proxy: nil)[...]) == 0 ? .switched : .ended(.clientReset)
             }
             // It is between the client and another proxy: what they speak behind it is their own affair, once that one has agreed.
-        }
-        // What follows reads and writes the socket itself: through TLS it would be in the clear, and beside what is spoken there.
-        guard session.channel == nil else {
-            giveBack(reader)
-            transaction!.status = 502
-            let ending = session.report(.proxyError, "requests of HTTP do not go through proxies that speak TLS")
-            record(ending)
-            return .dismiss(
-                ErrorPage(502, "The way to the server carries no such requests.").bytes(
-                    closes: true, isHead: message.method == .head), ending)
         }
         switch message.body {
         case .none, .untilClose: break
@@ -148,7 +146,8 @@ extension HTTPRelay {
             }
             rest = rest.lowerBound + take..<rest.upperBound
             up.left = length - UInt64(take)
-            up.splices = up.left >= Self.leastSpliced && resources.mode != .copy || resources.mode == .splice
+            up.splices =
+                (up.left >= Self.leastSpliced && resources.mode != .copy || resources.mode == .splice) && canSpliceUp
             transaction!.request = up.left == 0 ? .done : .plain
         case .chunked:
             var chunks = ChunkedReader()
@@ -159,14 +158,21 @@ extension HTTPRelay {
                 return fault(error)
             }
         }
-        let isRepeatable = answered > 0 && message.body == .none && message.method.isIdempotent
+        let mayBeAskedElsewhere = answered > 0 || session.parent != nil && attempts < Self.mostAttempts
+        let isRepeatable = mayBeAskedElsewhere && message.body == .none && message.method.isIdempotent
         unanswered = isRepeatable ? Array(bytes.extracting(0..<reader.length)) : []
         stash = Array(bytes.extracting(rest))
-        giveBack(reader)
-        let error = send(resources.output[...], to: upstream, &up)
+        giveBack(consume reader)
+        let error = sendUp(resources.output[...])
+        transaction!.headEnd = up.moved
         // Whatever it may have answered is looked at first.
         if error != 0 { down.isReadable = true }
         return nil
+    }
+
+    /// How the upstream wants its requests.
+    private var form: MessageWriter.Form {
+        session.parent.map { .absolute(authorization: ConnectClient.authorization($0.member.settings.credentials)) } ?? .origin
     }
 
     /// Tells the log of a request in `stash` that no upstream could be opened for.
@@ -183,25 +189,24 @@ extension HTTPRelay {
         let isTold = session.worker.observer.wantsTransactions
         transaction = Transaction(
             method: message.method, isVersion10: message.isVersion10, keepsAlive: message.mayBeFollowed,
-            upgrades: message.upgrade != nil, startedAt: now, upBefore: up.moved, downBefore: down.moved,
+            upgrades: message.upgrade != nil, awaitsContinue: message.expectsContinue, startedAt: now, upBefore: up.moved,
+            downBefore: down.moved,
             request: message.body == .none ? .done : .plain, methodText: isTold ? message.method(bytes) : "",
             target: isTold ? message.target(bytes) : "", name: isTold ? session.name?.description : nil)
     }
 
     /// Moves what has come of the body.
     func moveRequestBody() -> Moved {
-        let (source, sink) = (PlainStream(raw: client), PlainStream(raw: upstream))
         switch transaction!.request {
         case .waits, .done: return .finished
         case .plain:
-            let moved = up.move(from: source, to: sink, resources)
+            let moved = moveUp()
             guard moved == .finished else { return moved }
             // The end of the connection is not the end of the body.
             guard up.left == 0 else { return .sourceFailed(-EPROTO) }
             transaction!.request = .done
             return .finished
-        case .chunks:
-            return moveChunks(from: client, to: upstream, &up, &stash, \.request)
+        case .chunks: return moveChunksUp()
         }
     }
 
@@ -220,7 +225,8 @@ extension HTTPRelay {
         let page = ErrorPage(fault.status, fault.reason)
         if transaction == nil {
             transaction = Transaction(
-                method: .other, isVersion10: false, keepsAlive: false, upgrades: false, startedAt: now, upBefore: up.moved,
+                method: .other, isVersion10: false, keepsAlive: false, upgrades: false, awaitsContinue: false, startedAt: now,
+                upBefore: up.moved,
                 downBefore: down.moved, request: .done, methodText: "", target: "", name: nil)
         }
         transaction!.status = fault.status
@@ -229,23 +235,16 @@ extension HTTPRelay {
         return .dismiss(page.bytes(closes: true), ending)
     }
 
-    /// The upstream has ended, or has said what nobody asked for: it is not asked again.
-    private var isUpstreamOver: Bool {
-        if down.isHungUp { return true }
-        guard down.isReadable else { return false }
-        var byte: UInt8 = 0
-        guard cs_peek(upstream, &byte, 1) == -Int(EAGAIN) else { return true }
-        down.isReadable = false
-        return false
-    }
-
     private var bufferBytes: UnsafeMutablePointer<UInt8> { resources.buffer.assumingMemoryBound(to: UInt8.self) }
 
-    private func giveBack(_ reader: HeadReader) {
-        var reader = reader
+    /// It keeps its memory, unless somebody else has a copy.
+    private func giveBack(_ reader: consuming HeadReader) {
         reader.reset()
         resources.requestReader = reader
     }
+
+    /// Proxies that one request is asked of.
+    private static var mostAttempts: Int { 3 }
 
     /// Bytes of a body that are worth a pipe from the start.
     static var leastSpliced: UInt64 { 1 << 18 }

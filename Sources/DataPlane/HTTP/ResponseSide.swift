@@ -6,7 +6,7 @@ internal import Protocols
 
 extension HTTPRelay {
     /// More than anybody sends: they could go on without end.
-    private static var mostInterim: Int { 32 }
+    private static var mostInterim: Int { 16 }
 
     /// Gathers the heads of responses, and passes them on.
     ///
@@ -34,11 +34,11 @@ extension HTTPRelay {
                     if count > 0 { responseReader = reader } else { giveBack(reader) }
                     return nil
                 }
-                let room = Resources.bufferSize - count
-                let received = cs_receive(upstream, buffer + count, room)
+                let room = min(Resources.bufferSize - count, down.mostRead)
+                let (received, isDrained) = receiveDown(buffer + count, room)
                 if received > 0 {
                     count += received
-                    if received < room { down.isReadable = down.isHungUp }
+                    if isDrained { down.isReadable = down.isHungUp }
                     unanswered = []
                 } else if received == -Int(EAGAIN) {
                     down.isReadable = false
@@ -47,19 +47,22 @@ extension HTTPRelay {
                     return count == 0 ? unansweredStep : failedResponse("it ended in the middle of a header")
                 }
             }
-            if let step = take(reader, Span(_unsafeStart: buffer, count: count)) { return step }
+            if let step = take(consume reader, Span(_unsafeStart: buffer, count: count)) { return step }
         }
         return nil
     }
 
     /// Passes on one head, the first thing in the buffer, with what has come of the body.
-    private func take(_ reader: HeadReader, _ bytes: Span<UInt8>) -> Step? {
+    private func take(_ reader: consuming HeadReader, _ bytes: Span<UInt8>) -> Step? {
         let message: ResponseMessage
         do throws(MessageFault) {
             message = try ResponseMessage(reader, bytes, to: transaction!.method)
         } catch {
             return failedResponse(error.reason)
         }
+        // Its credentials are ours, and no client's.
+        guard message.status != 407 || session.parent == nil else { return failedResponse("the proxy wants other credentials") }
+        session.parentAnswered()
         let length = reader.length
         resources.output.removeAll(keepingCapacity: true)
         if message.isInterim {
@@ -71,7 +74,7 @@ extension HTTPRelay {
             }
             responseStash = Array(bytes.extracting(length..<bytes.count))
             giveBack(reader)
-            return send(resources.output[...], to: client, &down) == 0 ? nil : .ended(.clientReset)
+            return sendDown(resources.output[...]) == 0 ? nil : .ended(.clientReset)
         }
         if message.status == 101 {
             guard transaction!.upgrades, message.upgrade != nil else { return failedResponse("it changes the protocol unasked") }
@@ -103,8 +106,8 @@ extension HTTPRelay {
                 resources.output.append(contentsOf: $0)
             }
             rest = rest.lowerBound + take..<rest.upperBound
-            down.splices =
-                down.left >= Self.leastSpliced && down.left < .max && resources.mode != .copy || resources.mode == .splice
+            let isLong = down.left >= Self.leastSpliced && down.left < .max && resources.mode != .copy
+            down.splices = (isLong || resources.mode == .splice) && canSpliceDown
             transaction!.response = down.left == 0 ? .done : .plain
         case .chunked:
             var chunks = ChunkedReader()
@@ -119,8 +122,8 @@ extension HTTPRelay {
         // Behind a whole response there is nothing that anybody has asked for: the connection is not used again.
         responseStash = Array(bytes.extracting(rest))
         let isOver = !message.keepsAlive
-        giveBack(reader)
-        guard send(resources.output[...], to: client, &down) == 0 else { return .ended(.clientReset) }
+        giveBack(consume reader)
+        guard sendDown(resources.output[...]) == 0 else { return .ended(.clientReset) }
         if transaction!.response.isDone, isOver { dropUpstream() }
         isLast = isOver
         return nil
@@ -137,23 +140,22 @@ extension HTTPRelay {
         responseWriter.write(message, reader, bytes, body: .none, keepsAlive: true, into: &resources.output)
         bytes.extracting(reader.length..<bytes.count).withUnsafeBufferPointer { resources.output.append(contentsOf: $0) }
         giveBack(reader)
-        guard send(resources.output[...], to: client, &down) == 0 else { return .ended(.clientReset) }
+        guard sendDown(resources.output[...]) == 0 else { return .ended(.clientReset) }
         return .switched
     }
 
     /// Moves what has come of the body.
     func moveResponseBody() -> Moved {
-        let (source, sink) = (PlainStream(raw: upstream), PlainStream(raw: client))
         var moved: Moved
         switch transaction!.response {
         case .waits, .done: return .finished
         case .plain:
-            moved = down.move(from: source, to: sink, resources)
+            moved = moveDown()
             guard moved == .finished else { return moved }
             guard down.left == 0 || down.left > 1 << 62 else { return .sourceFailed(-EPROTO) }
             transaction!.response = .done
         case .chunks:
-            moved = moveChunks(from: upstream, to: client, &down, &responseStash, \.response)
+            moved = moveChunksDown()
             guard moved == .finished else { return moved }
         }
         if isLast { dropUpstream() }
@@ -163,8 +165,10 @@ extension HTTPRelay {
     /// The upstream has ended without an answer.
     private var unansweredStep: Step {
         let request = unanswered
-        dropUpstream()
         guard !request.isEmpty else { return failedResponse("it ended without an answer") }
+        if answered == 0 { session.parentFailed(.upstreamProtocol) }
+        attempts += 1
+        dropUpstream()
         // It had ended before the request came, or meant to: whoever keeps connections open must expect that (RFC 9112 §9.3.1).
         stash = request + stash
         unanswered = []
@@ -177,18 +181,19 @@ extension HTTPRelay {
     /// What the upstream says is no response: the client hears so, if it has heard nothing else.
     private func failedResponse(_ reason: String) -> Step {
         let ending = session.report(.upstreamProtocol, reason)
+        session.parentFailed(ending)
         let isHead = transaction!.method == .head
         transaction!.status = 502
         record(ending)
         return .dismiss(ErrorPage(502, "The server's answer makes no sense.").bytes(closes: true, isHead: isHead), ending)
     }
 
-    private func giveBack(_ reader: HeadReader) {
-        var reader = reader
+    /// It keeps its memory, unless somebody else has a copy.
+    private func giveBack(_ reader: consuming HeadReader) {
         reader.reset()
         resources.responseReader = reader
     }
 
-    /// Sessions end as soon as they can.
-    var isEnding: Bool { session.worker.isEnding || session.worker.isDraining }
+    /// No request follows: sessions end as soon as they can, or the rules are others now.
+    var isEnding: Bool { session.worker.isEnding || session.worker.isDraining || session.isOutdated }
 }

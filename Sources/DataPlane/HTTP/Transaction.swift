@@ -8,6 +8,10 @@ struct Transaction {
     var keepsAlive: Bool
     /// It would have the connection changed to another protocol.
     let upgrades: Bool
+    /// The client waits for a response with 100 before it sends the body.
+    let awaitsContinue: Bool
+    /// Bytes that the upstream had taken when it had the head, and what came with it.
+    var headEnd: UInt64 = 0
     /// Monotonic nanoseconds.
     let startedAt: UInt64
     var firstByteAt: UInt64 = 0

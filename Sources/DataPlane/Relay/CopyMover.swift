@@ -19,7 +19,7 @@ extension Direction {
         if failure != 0 { return .sourceFailed(failure) }
         while isReadable, !hasEnded, left > 0 {
             guard spent < Resources.budget else { return .budgetUsed }
-            let room = Int(min(UInt64(Resources.bufferSize), left))
+            let room = Int(min(UInt64(mostRead), left))
             let count = source.receive(resources.buffer, room)
             guard count > 0 else {
                 if count == 0 {

@@ -29,6 +29,12 @@ struct Direction {
     var failure: Int32 = 0
 
     var splices = false
+    /// Reads little at a time until it has moved much: what a slow sink does not take must be kept.
+    var isFrugal = false
+    /// Bytes of one read.
+    var mostRead: Int { isFrugal && moved < Self.muchMoved ? Self.frugalRead : Resources.bufferSize }
+    private static var muchMoved: UInt64 { 1 << 18 }
+    private static var frugalRead: Int { 24 << 10 }
     /// Reads in a row that filled the buffer, or looks in a row that found little to splice.
     var streak: UInt8 = 0
 

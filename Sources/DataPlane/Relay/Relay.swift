@@ -42,6 +42,8 @@ struct Relay {
     /// - Parameter stash: bytes of the client's that were read and not handed on.
     mutating func take(up: inout Direction, behind stash: [UInt8], down: inout Direction) {
         (self.up.moved, self.down.moved) = (up.moved, down.moved)
+        // The kernel tells a failure once.
+        (self.up.failure, self.down.failure) = (up.failure, down.failure)
         if let rest = down.rest {
             self.down.keep(UnsafeRawBufferPointer(start: rest + Int(down.restStart), count: Int(down.restEnd - down.restStart)))
         }

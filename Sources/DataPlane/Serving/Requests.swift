@@ -17,11 +17,15 @@ extension Session {
     /// Connects to what the client asked for, if it may go there.
     ///
     /// - Returns: nil when connected, else how the session ends.
-    func connect(to target: ProxyTarget, _ service: Service) async -> Ending? {
+    /// - Parameter forPage: a proxy may be asked for pages in place of a tunnel.
+    func connect(to target: ProxyTarget, _ service: Service, forPage: Bool = false) async -> Ending? {
         let deadline = worker.loop.now + worker.settings.connectTimeout
         switch await judge(target, service, until: deadline) {
         case .ended(let ending): return ending
-        case .upstream(let index, let wanted): return await pass(through: index, to: wanted, until: deadline).ending
+        case .upstream(let index, var wanted):
+            // What a page is asked for names its server, too: it must be what was judged, to every reader.
+            wanted.isPage = forPage && (wanted.name != nil || http?.names(target.host) == true)
+            return await pass(through: index, to: wanted, until: deadline).ending
         case .direct(let addresses):
             let ways = addresses.map { (UpstreamAddress(SocketAddress($0, port: target.port)), dialOptions) }
             return await connect(to: ways, until: deadline)

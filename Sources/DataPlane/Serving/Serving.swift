@@ -14,10 +14,7 @@ extension Session {
         guard let raw = clientRaw, worker.loop.watch(raw, .client, of: id) == 0 else {
             return report(.proxyLimit, "epoll takes no more sockets (fs.epoll.max_user_watches)")
         }
-        let source = BackOff.source(of: client.value.address)
-        guard worker.handshakes.begin(source, atMost: worker.mostHandshakesOfOne) else {
-            return refuse(.proxyLimit, "too many clients of this address have not said yet what they want")
-        }
+        guard let source = holdShare() else { return tooManyOfOne() }
         let deadline = worker.loop.now + worker.settings.handshakeTimeout
         if settings.http != nil {
             switch await asksForPages(until: deadline) {
@@ -46,6 +43,16 @@ extension Session {
             return ending
         }
     }
+
+    /// Takes one of the handshakes that the client's source may have under way.
+    ///
+    /// - Returns: the source, whose share must be given back; nil: it has too many.
+    func holdShare() -> IPAddress? {
+        let source = BackOff.source(of: client.value.address)
+        return worker.handshakes.begin(source, atMost: worker.mostHandshakesOfOne) ? source : nil
+    }
+
+    func tooManyOfOne() -> Ending { refuse(.proxyLimit, "too many clients of this address have not said yet what they want") }
 
     private func serve(_ request: ServedRequest, _ service: Service, _ handshake: any ServingHandshake) async -> Ending? {
         requested = request.target

@@ -105,7 +105,10 @@ extension Session {
     /// The timeouts have changed.
     func settingsChanged() {
         if phase == .relaying { setRelayDeadline() }
-        if phase == .exchanging { setHTTPDeadline() }
+        if phase == .exchanging {
+            setHTTPDeadline()
+            drainHTTP()
+        }
     }
 
     // MARK: Relaying

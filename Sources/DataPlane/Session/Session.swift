@@ -19,6 +19,8 @@ final class Session {
     var upstream: Descriptor?
     /// What is spoken through `upstream`, if it is not spoken to directly.
     var channel: TLSChannel?
+    /// The upstream is this proxy, which is asked for pages.
+    var parent: Parent?
     /// Where the client meant to go; of one that asked for a name, what that was resolved to, if it was.
     var destination: OriginalDestination?
     /// What a client asked for that speaks a proxy protocol with us.
@@ -304,6 +306,8 @@ final class Session {
         local = nil
         dialled = nil
         channel = nil
+        parentLeft()
+        parent = nil
         upstream = nil
         forgetUpstreamEvents()
     }

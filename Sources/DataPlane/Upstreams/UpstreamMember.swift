@@ -10,6 +10,8 @@ public final class UpstreamMember: Sendable {
     static let longestEjection: UInt64 = 60_000_000_000
     /// Nanoseconds that a session on trial keeps the others away, should it never find out.
     static let longestTrial: UInt64 = 10_000_000_000
+    /// Pipelined requests in a row that a proxy may leave unanswered which has answered others: destinations are silent, too.
+    static let mostSilences = 3
 
     public let settings: UpstreamSettings.Member
     /// Open sessions, and those on their way.
@@ -22,6 +24,8 @@ public final class UpstreamMember: Sendable {
     private let isDown = Atomic<Bool>(false)
     /// What is known of how it takes a request that comes with the greeting.
     private let pipelining = Atomic<Pipelining>(.untried)
+    /// Such requests in a row that it has not answered.
+    private let silences = Atomic<Int>(0)
     private let resolved = Mutex<[IPAddress]>([])
     /// Made when it is needed first.
     private let context = Mutex<TLSContext?>(nil)
@@ -56,20 +60,28 @@ public final class UpstreamMember: Sendable {
     /// It answered such a request.
     func readPipelined() {
         // A store for each session would take the line from the other workers each time.
-        if pipelining.load(ordering: .relaxed) != .reads { pipelining.store(.reads, ordering: .relaxed) }
+        if silences.load(ordering: .relaxed) != 0 { silences.store(0, ordering: .relaxed) }
+        if pipelining.load(ordering: .relaxed) == .untried { pipelining.store(.reads, ordering: .relaxed) }
     }
 
-    /// It chose a method, and was silent then. Of one that has never answered such a request that may mean that it forgot it: no more
-    /// of them are sent.
+    /// It did not answer such a request, be it silent or gone. Of one that has never answered any that may mean that it forgets them, and of
+    /// any other, should it go on like that, that another proxy has taken its place: no more of them are sent.
     ///
     /// - Returns: whether that is news.
     func mayHaveForgotten() -> Bool {
-        pipelining.compareExchange(expected: .untried, desired: .forgets, ordering: .relaxed).exchanged
+        switch pipelining.load(ordering: .relaxed) {
+        case .forgets: return false
+        case .untried: break
+        case .reads:
+            guard silences.wrappingAdd(1, ordering: .relaxed).newValue >= Self.mostSilences else { return false }
+        }
+        return pipelining.exchange(.forgets, ordering: .relaxed) != .forgets
     }
 
     /// At a reload: authorities that this system has come to trust, or trusts no more, must be found; and the proxy may be another.
     func reloaded() {
         if settings.trust == .system { context.withLock { $0 = nil } }
+        silences.store(0, ordering: .relaxed)
         pipelining.store(.untried, ordering: .relaxed)
     }
 

@@ -47,7 +47,8 @@ private func requirements(_ plan: Plan, _ state: SystemState, manages: Bool) -> 
                 : .warning(program, "the program is not installed: your rules cannot be looked at", remedy))
     }
     for command in state.failedCommands {
-        findings.append(.warning("command", "\(command) failed: what it shows cannot be looked at", command))
+        let message = "\(command) failed: what it shows cannot be looked at"
+        findings.append(manages ? .problem(71, "command", message, command) : .warning("command", message, command))
     }
     for feature in state.missingFeatures {
         findings.append(
@@ -175,7 +176,7 @@ private func neighbours(_ plan: Plan, _ state: SystemState, manages: Bool) -> [F
                 "nft list chain \(chain)"))
     }
     let own = manages ? "inet \(spec.table)" : tableOfRules(spec, state.ruleset)
-    for table in unique(state.ruleset.tproxyTables) where table != own {
+    for table in unique(state.ruleset.interceptions.filter { $0.mode == .tproxy }.map(\.table)) where table != own {
         findings.append(
             .warning(
                 "nft table \(table)", "has tproxy rules of its own: whichever comes first intercepts", "nft list table \(table)"))

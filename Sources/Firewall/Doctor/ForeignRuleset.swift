@@ -1,3 +1,5 @@
+public import TransparentSockets
+
 /// What of other people's nft tables matters to interception, read from `nft list ruleset`.
 public struct ForeignRuleset: Hashable, Sendable {
     /// A base chain, as `FAMILY TABLE CHAIN`.
@@ -5,11 +7,39 @@ public struct ForeignRuleset: Hashable, Sendable {
     public var forwardDrops: [String] = []
     /// Tables, as `FAMILY TABLE`.
     public var tables: [String] = []
-    public var tproxyTables: [String] = []
-    public var redirectTables: [String] = []
+    public var interceptions: [Interception] = []
     /// Every chain, as `FAMILY TABLE CHAIN`; also those of iptables, where it writes to nftables.
     public var chains: [String] = []
     public var flowtables: [String] = []
+
+    /// A rule that hands connections or datagrams to a program on this host.
+    public struct Interception: Hashable, Sendable {
+        public var table: String
+        public var mode: InterceptionMode
+        /// Where the program listens; nil: the rule does not say it as a number.
+        public var port: UInt16?
+
+        /// - Parameter words: of a rule as nft lists it, those of iptables included.
+        fileprivate init?(in table: String, _ words: [Substring]) {
+            let rule = words.prefix { $0 != "comment" }
+            func place(of names: String...) -> Int? { rule.firstIndex { names.contains(String($0)) } }
+            if let place = place(of: "tproxy", "TPROXY", "\"TPROXY\"") {
+                self.init(table: table, mode: .tproxy, port: Self.port(rule[place...]))
+            } else if let place = place(of: "redirect", "REDIRECT", "\"REDIRECT\"") {
+                self.init(table: table, mode: .redirect, port: Self.port(rule[place...]))
+            } else {
+                return nil
+            }
+        }
+
+        private init(table: String, mode: InterceptionMode, port: UInt16?) {
+            (self.table, self.mode, self.port) = (table, mode, port)
+        }
+
+        private static func port(_ words: ArraySlice<Substring>) -> UInt16? {
+            words.lazy.compactMap { word in word.lastIndex(of: ":").flatMap { UInt16(word[word.index(after: $0)...]) } }.first
+        }
+    }
 
     /// Lines that say nothing of interest are passed over.
     public init(parsing text: String) {
@@ -31,10 +61,7 @@ public struct ForeignRuleset: Hashable, Sendable {
                 if drops, words.contains("input") { inputDrops.append(chain) }
                 if drops, words.contains("forward") { forwardDrops.append(chain) }
             default:
-                if words.contains("tproxy"), tproxyTables.last != table { tproxyTables.append(table) }
-                if words.contains("redirect") || words.contains("\"REDIRECT\""), redirectTables.last != table {
-                    redirectTables.append(table)
-                }
+                if let found = Interception(in: table, words) { interceptions.append(found) }
             }
         }
     }

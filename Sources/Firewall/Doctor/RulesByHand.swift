@@ -47,12 +47,15 @@ private func routingByHand(_ plan: Plan, _ state: SystemState, _ remedy: String)
     return findings
 }
 
-/// The nft table that intercepts: the one of our name, else one with rules as they are needed.
+/// The nft table that intercepts for us: the one of our name, if it has rules, else one with rules as they are needed.
 func tableOfRules(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> String? {
     let named = "inet \(spec.table)"
-    guard !ruleset.tables.contains(named) else { return named }
-    let redirects = spec.interceptions.contains { $0.mode == .redirect }
-    return ruleset.tproxyTables.first ?? (redirects ? ruleset.redirectTables.first : nil)
+    let fitting = ruleset.interceptions.filter { rule in
+        spec.interceptions.contains { wanted in
+            wanted.mode == rule.mode && (rule.port == nil || wanted.listen.contains { $0.value.port == rule.port })
+        }
+    }
+    return fitting.contains { $0.table == named } ? named : fitting.first?.table
 }
 
 private func chainOfRules(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> String? {

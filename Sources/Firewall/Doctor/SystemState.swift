@@ -56,8 +56,11 @@ public struct SystemState: Sendable {
         let tools = ["nft", "ip"].map { name in (name, try? Tool.find(name)) }
         state.missingPrograms = tools.filter { $0.1 == nil }.map(\.0)
         if let nft = tools[0].1, state.capable {
-            state.missingFeatures = plan.features.filter { (try? KernelFeature.isPresent($0, nft)) == false }
-            if let text = state.output(of: nft, ["-s", "list", "ruleset"]) { state.ruleset = ForeignRuleset(parsing: text) }
+            // What sets hold does not matter, and may be much.
+            if let text = state.output(of: nft, ["-s", "-t", "list", "ruleset"]) {
+                state.ruleset = ForeignRuleset(parsing: text)
+                state.missingFeatures = plan.features.filter { (try? KernelFeature.isPresent($0, nft)) == false }
+            }
         }
         if let ip = tools[1].1 {
             for (family, option) in [("IPv4", "-4"), ("IPv6", "-6")] {
@@ -99,7 +102,7 @@ public struct SystemState: Sendable {
 extension SystemState {
     /// What a command prints; nil, and noted: it failed.
     fileprivate mutating func output(of tool: Tool, _ arguments: [String]) -> String? {
-        if let finished = try? tool.run(arguments), finished.status == 0 { return finished.output }
+        if let finished = try? tool.run(arguments), finished.status == 0, !finished.isCut { return finished.output }
         failedCommands.append(([tool.name] + arguments).joined(separator: " "))
         return nil
     }

@@ -8,6 +8,8 @@ public struct Tool: Sendable {
     public let path: String
 
     public struct Finished {
+        /// There was more than is gathered.
+        public var isCut: Bool
         /// The exit code, or 128 and the signal.
         public var status: Int32
         public var output: String
@@ -16,16 +18,20 @@ public struct Tool: Sendable {
         public var complaint: String { errors.split(separator: "\n").first.map(String.init) ?? "exit status \(status)" }
     }
 
-    /// Looks in PATH and in the system directories that an ordinary user's PATH lacks.
+    /// Looks in PATH and in the system directories that an ordinary user's PATH lacks. PATH does not count for a program that has its
+    /// capabilities from its file: whoever may run it would say what it runs with them.
     public static func find(_ name: String) throws(FirewallError) -> Tool {
-        let path = getenv("PATH").map { String(cString: $0) } ?? ""
-        for folder in path.split(separator: ":") + ["/usr/sbin", "/sbin", "/usr/bin", "/bin"] {
+        let path = cs_is_secure_execution() != 0 ? "" : getenv("PATH").map { String(cString: $0) } ?? ""
+        let folders = path.split(separator: ":").map(String.init) + ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        for folder in folders where folder.hasPrefix("/") {
             let candidate = "\(folder)/\(name)"
             if access(candidate, X_OK) == 0 { return Tool(name: name, path: candidate) }
         }
         let package = name == "nft" ? "nftables" : "iproute2"
         throw FirewallError(.missingProgram, "the program \"\(name)\" is not installed: apt-get install \(package)")
     }
+
+    private static let mostGathered = 262_144
 
     /// Runs to the end and gathers at most 256 KiB of each stream; what takes longer than 10 seconds is killed.
     public func run(_ arguments: [String], input: String = "") throws(FirewallError) -> Finished {
@@ -42,6 +48,7 @@ public struct Tool: Sendable {
             pollfd(fd: errorsReader.raw, events: Int16(POLLIN), revents: 0),
         ]
         var gathered: [[UInt8]] = [[], []]
+        var isCut = false
         var late = false
         while streams.contains(where: { $0.fd >= 0 }) {
             let now = cs_monotonic_nanoseconds()
@@ -53,7 +60,9 @@ public struct Tool: Sendable {
             poll(&streams, 2, Int32((deadline - now) / 1_000_000 + 1))
             for index in 0..<2 where streams[index].fd >= 0 && streams[index].revents != 0 {
                 if let bytes = readSome(streams[index].fd) {
-                    gathered[index] += bytes.prefix(262_144 - gathered[index].count)
+                    let room = Self.mostGathered - gathered[index].count
+                    if bytes.count > room { isCut = true }
+                    gathered[index] += bytes.prefix(room)
                 } else {
                     streams[index].fd = -1
                 }
@@ -62,7 +71,7 @@ public struct Tool: Sendable {
         let status = reap(pid)
         if late { throw FirewallError(.system, "\(name) did not end within 10 seconds") }
         return Finished(
-            status: status, output: String(decoding: gathered[0], as: UTF8.self),
+            isCut: isCut, status: status, output: String(decoding: gathered[0], as: UTF8.self),
             errors: String(decoding: gathered[1], as: UTF8.self))
     }
 

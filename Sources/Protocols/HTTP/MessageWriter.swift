@@ -23,13 +23,12 @@ public struct MessageWriter: Sendable {
     public enum Form: Sendable {
         case origin
         /// For another proxy.
-        case absolute
+        /// - Parameter authorization: a line that shows it who we are; empty: nobody in particular.
+        case absolute(authorization: String)
     }
 
-    /// - Parameter closes: tell the upstream that this request is the last one.
     public func write(
-        _ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, as form: Form = .origin, closes: Bool = false,
-        into output: inout [UInt8]
+        _ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, as form: Form = .origin, into output: inout [UInt8]
     ) {
         output.append(bytes, request.methodPlace)
         output.append(0x20)
@@ -55,14 +54,13 @@ public struct MessageWriter: Sendable {
             }
             write(field, request.options, bytes, &output)
         }
+        if case .absolute(let authorization) = form { output.append(contentsOf: authorization.utf8) }
         writeVia(isVersion10: request.isVersion10, &output)
         if let forwarded { writeForwarded(forwarded, request.authority, bytes, &output) }
         if let upgrade = request.upgrade {
             output.append("Connection: upgrade\r\nUpgrade: ")
             output.append(bytes, upgrade)
             output.append("\r\n")
-        } else if closes {
-            output.append("Connection: close\r\n")
         }
         switch request.body {
         case .length(let length): writeLength(length, &output)
@@ -79,14 +77,14 @@ public struct MessageWriter: Sendable {
         guard request.target.form == .origin || request.target.form == .absolute else {
             return output.append(bytes, request.targetPlace)
         }
-        if form == .absolute {
+        if case .absolute = form {
             output.append("http://")
             output.append(bytes, request.authority)
         }
         let path = request.target.path
         if path.isEmpty {
             // The last proxy asks for the server itself (RFC 9112 §3.2.4).
-            if form == .origin { output.append(request.method == .options ? UInt8(ascii: "*") : UInt8(ascii: "/")) }
+            if case .origin = form { output.append(request.method == .options ? UInt8(ascii: "*") : UInt8(ascii: "/")) }
         } else {
             if bytes[path.lowerBound] != UInt8(ascii: "/") { output.append(UInt8(ascii: "/")) }
             output.append(bytes, path)

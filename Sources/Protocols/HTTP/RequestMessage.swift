@@ -21,7 +21,7 @@ public struct RequestMessage: Sendable {
     public let maxForwards: UInt64?
     let options: ConnectionOptions
 
-    public init(_ head: HeadReader, _ bytes: Span<UInt8>) throws(MessageFault) {
+    public init(_ head: borrowing HeadReader, _ bytes: Span<UInt8>) throws(MessageFault) {
         let (methodPlace, targetPlace, isVersion10) = try Self.startLine(head.startLine, bytes)
         self.methodPlace = methodPlace
         self.targetPlace = targetPlace

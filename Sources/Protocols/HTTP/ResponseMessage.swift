@@ -18,7 +18,7 @@ public struct ResponseMessage: Sendable {
     public var isInterim: Bool { 100..<200 ~= status && status != 101 }
 
     /// - Parameter method: what it answers.
-    public init(_ head: HeadReader, _ bytes: Span<UInt8>, to method: RequestMethod) throws(MessageFault) {
+    public init(_ head: borrowing HeadReader, _ bytes: Span<UInt8>, to method: RequestMethod) throws(MessageFault) {
         let (status, reason, isVersion10) = try Self.startLine(head.startLine, bytes)
         var framing = MessageBody.Framing()
         var options = ConnectionOptions()

@@ -26,7 +26,8 @@ public enum ConnectClient {
         Array("OPTIONS * HTTP/1.1\r\nHost:\r\n\(authorization(credentials))Connection: close\r\n\r\n".utf8)
     }
 
-    private static func authorization(_ credentials: ProxyCredentials?) -> String {
+    /// The line that shows who we are; empty: nobody in particular.
+    public static func authorization(_ credentials: ProxyCredentials?) -> String {
         guard let credentials else { return "" }
         return "Proxy-Authorization: Basic \(base64(Array("\(credentials.user):\(credentials.password)".utf8)))\r\n"
     }

@@ -59,6 +59,9 @@ public struct ProxyHandshake: Sendable {
     /// The proxy has been told where to connect to: what takes time from now on may be the destination's.
     public var isAsked: Bool { state == .answer }
 
+    /// ... and it has said something before, so that it is known to be such a proxy.
+    public var hasAnswered: Bool { isAsked && kind == .socks5 }
+
     /// Bytes of an answer that may have to be looked at together.
     public var longestAnswer: Int {
         kind == .http ? ConnectClient.longestAnswer : SOCKS5Client.longestAnswer + (isPipelined ? 2 : 0)

@@ -65,7 +65,7 @@ import Testing
     func targets(line: String, origin: String, absolute: String) {
         let text = "\(line)\r\nHost: a.example\r\n\r\n"
         #expect(ReadRequest(text).written.hasPrefix(origin))
-        #expect(ReadRequest(text, as: .absolute).written.hasPrefix(absolute))
+        #expect(ReadRequest(text, as: .absolute(authorization: "")).written.hasPrefix(absolute))
     }
 
     /// A target's authority counts, and Host is written from it.

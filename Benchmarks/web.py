@@ -2,7 +2,6 @@
 """HTTP: Clearway beside HAProxy, nginx and Squid, in front of a server and intercepting, on the same work, in one run, interleaved.
 
 The networks, the turns and the care for what is left behind are bench.py's. See README.md beside this file.
-(Nothing here may import what imports Python's own `http`: it would find this file.)
 """
 
 import argparse
