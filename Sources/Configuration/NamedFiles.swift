@@ -3,8 +3,8 @@ internal import Policy
 internal import TLS
 internal import TransparentSockets
 
-/// The files that a configuration names: of domains and networks, and of certificates. A list is read once, however many rules name
-/// it, and its errors are told once.
+/// The files that a configuration names: of domains and networks, of certificates, users and pages. A list is read once, however
+/// many rules name it, and its errors are told once.
 final class NamedFiles {
     /// Entries that all rules together take from files: a file of two rules counts twice, as both hold it.
     static let entryLimit = 2_097_152
@@ -14,11 +14,13 @@ final class NamedFiles {
     private typealias Contents<Value> = Result<[Value], UnreadableFile>
 
     private let directory: String
-    private let read: Configuration.FileReader
+    let read: Configuration.FileReader
     private let collector: DiagnosticCollector
     private var domains: [String: Contents<DomainPattern>] = [:]
     private var networks: [String: Contents<IPNetwork>] = [:]
     private var taken = 0
+    /// By their files.
+    var pages: [String: Rejection.Page] = [:]
 
     /// - Parameter configuration: the file from whose directory relative paths start.
     init(besides configuration: String, _ read: @escaping Configuration.FileReader, _ collector: DiagnosticCollector) {
@@ -88,7 +90,7 @@ final class NamedFiles {
     }
 
     /// Whole, unlike other text: a path's end tells more than its beginning.
-    private func name(_ file: String) -> String { quoted(file, atMost: 4096) }
+    func name(_ file: String) -> String { quoted(file, atMost: 4096) }
 
     private func contents<Value>(of file: String, _ parse: (borrowing Span<UInt8>) throws(Refusal) -> Value) -> Contents<Value> {
         let bytes: [UInt8]

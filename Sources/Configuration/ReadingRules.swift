@@ -4,8 +4,7 @@ internal import TransparentSockets
 extension Configuration {
     static let ruleKeys = [
         "domain", "domain_file", "destination", "destination_file", "port", "client", "listener", "user", "method", "path",
-        "protocol",
-        "action",
+        "url", "header", "content_type", "time", "protocol", "action", "status", "page", "location",
     ]
     static let ruleLimit = 65_536
     /// Domains or networks of one rule, without those in files: ``NamedFiles/entryLimit``.
@@ -43,21 +42,8 @@ extension Configuration {
                 guard !text.isEmpty else { throw Refusal("the name is empty") }
                 return text
             }
-            rule.methods = section.criterion("method", "a method such as \"POST\"") { text throws(Refusal) in
-                guard !text.isEmpty, text.utf8.allSatisfy({ ValueSyntax.isTokenOctet($0) }) else {
-                    throw Refusal("\(quoted(text)) is no method, such as \"POST\"")
-                }
-                if text.uppercased() != text {
-                    throw Refusal("\(quoted(text)): case counts, did you mean \(quoted(text.uppercased()))?")
-                }
-                return text
-            }
-            rule.paths = section.criterion("path", "a path such as \"/admin/*\"") { text throws(Refusal) in
-                guard let pattern = PathPattern(text) else {
-                    throw Refusal("\(quoted(text)) is no path, such as \"/admin\", or with * at its end: \"/admin/*\"")
-                }
-                return pattern
-            }
+            section.readRequestCriteria(into: &rule)
+            section.readRejection(into: &rule, files)
             rule.ports = section.portCriterion("port")
             rule.transport = section.choice("protocol", of: TransportProtocol.self)
             rules.append(rule)
@@ -68,7 +54,8 @@ extension Configuration {
     private func action(_ text: String, except wrong: Set<String>) throws(Refusal) -> Action {
         switch text {
         case "direct": return .direct
-        case "reject": return .reject
+        // What is no request cannot be sent elsewhere.
+        case "reject", "redirect": return .reject
         default:
             if let index = upstreams.firstIndex(where: { $0.name == text }) { return .upstream(index) }
             if wrong.contains(text) { return .direct }
@@ -103,8 +90,11 @@ extension Configuration {
 
 extension Section {
     /// A criterion that is there asks for something: an empty list would match all or nothing, and nobody knows which.
-    fileprivate func criterion<Value>(_ key: String, _ expected: String, _ parse: (String) throws(Refusal) -> Value) -> [Value]? {
-        let values = list(key, atMost: Configuration.entryLimit, of: expected, parse)
+    func criterion<Value>(
+        _ key: String, _ expected: String, atMost limit: Int = Configuration.entryLimit,
+        _ parse: (String) throws(Refusal) -> Value
+    ) -> [Value]? {
+        let values = list(key, atMost: limit, of: expected, parse)
         requireEntries(key, "leave it out if all are meant")
         return values?.map(\.value)
     }

@@ -128,7 +128,7 @@ extension Upstream {
     static let defaultCheck = Duration.seconds(10)
     static let leastCheck = Duration.milliseconds(100)
     /// Actions that exist without a table.
-    static let reservedNames = ["direct", "reject"]
+    static let reservedNames = ["direct", "reject", "redirect"]
 }
 
 extension ValueSyntax {

@@ -1,5 +1,6 @@
 internal import CSockets
 internal import Glibc
+internal import Policy
 public import Synchronization
 internal import SystemPackage
 public import TransparentSockets
@@ -27,6 +28,7 @@ public final class Worker: @unchecked Sendable {
     private var datagramListeners: [DatagramListener] = []
     /// nil: no UDP so far.
     private var datagrams: Datagrams?
+    private var clock = LocalClock()
     private var pausedListeners = 0
     private var active = 0
     /// Sessions ended since the start.
@@ -83,6 +85,9 @@ public final class Worker: @unchecked Sendable {
         sockets = SocketPool(limit: settings.maxKeptSockets)
         loop.endOfTurn = { [unowned self] in endTurn() }
     }
+
+    /// The time, where rules ask for it.
+    func minute(for policy: Policy) -> MinuteOfWeek? { policy.asksForTime ? clock.now() : nil }
 
     // MARK: From any thread
 

@@ -2,9 +2,9 @@ internal import TransparentSockets
 
 /// The rules, made ready: the first that matches decides, and without one the session goes direct.
 ///
-/// Each rule stands in one index, that of its rarest criterion: domain before destination before client. A query asks the
-/// three indexes which rules might match, and checks what else those ask for. So a decision takes as long with 100,000
-/// domains as with ten.
+/// Each rule stands in one index, that of its rarest criterion: domain, or the hosts of its URLs, before destination before client.
+/// A query asks the three indexes which rules might match, and checks what else those ask for. So a decision takes as long with
+/// 100,000 domains as with ten.
 public struct Policy: Sendable {
     public let rules: [Rule]
     private let criteria: [Criteria]
@@ -15,7 +15,7 @@ public struct Policy: Sendable {
     private let general: [UInt32]
     /// Rules to which a name matters, for telling whether one is needed.
     private let named: [UInt32]
-    /// Rules that ask something of a request.
+    /// Rules that ask something of a request, or of its response.
     private let requesting: [UInt32]
     /// Rules that an address can match, for telling whether one is needed.
     private let addressed: [UInt32]
@@ -29,7 +29,7 @@ public struct Policy: Sendable {
         var general: [UInt32] = []
         for (index, rule) in rules.enumerated() where rule.canMatch {
             let index = UInt32(index)
-            if let patterns = rule.domains {
+            if let patterns = rule.anchors {
                 domains += patterns.lazy.map { ($0, index) }
             } else if let networks = rule.destinations {
                 destinations += networks.lazy.map { ($0, index) }
@@ -43,13 +43,23 @@ public struct Policy: Sendable {
         self.destinations = NetworkIndex(destinations)
         self.clients = NetworkIndex(clients)
         self.general = general
-        named = rules.indices.filter { rules[$0].canMatch && (rules[$0].domains != nil || rules[$0].isNamed != nil) }
-            .map { UInt32($0) }
-        requesting = rules.indices.filter { rules[$0].canMatch && (rules[$0].methods != nil || rules[$0].paths != nil) }.map {
-            UInt32($0)
+        func numbers(_ isMeant: (Rule) -> Bool) -> [UInt32] {
+            rules.indices.filter { rules[$0].canMatch && isMeant(rules[$0]) }.map { UInt32($0) }
         }
-        addressed = rules.indices.filter { rules[$0].canMatch && rules[$0].destinations != nil }.map { UInt32($0) }
+        named = numbers { $0.domains != nil || $0.urls != nil || $0.isNamed != nil }
+        requesting = numbers(\.asksForRequest)
+        addressed = numbers { $0.destinations != nil }
+        asksForResponses = rules.contains { $0.canMatch && $0.contentTypes != nil }
+        asksForTime = rules.contains { $0.canMatch && $0.times != nil }
+        askedFields = Set(rules.filter(\.canMatch).flatMap { $0.fields ?? [] }.map(\.name))
     }
+
+    /// Whether some rule can be held by a response alone: then what was decided of a request is decided again.
+    public let asksForResponses: Bool
+    /// Whether some rule asks for the time: then it is to be looked at, and nothing that was decided holds for ever.
+    public let asksForTime: Bool
+    /// Names of the fields of requests that rules ask for, in lower case.
+    public let askedFields: Set<String>
 
     /// Ports of protocols in which the server speaks first: whoever waits there for a client's name only loses time.
     public static let serverSpeaksFirst: Set<UInt16> = [21, 22, 25, 110, 143, 3306, 5432]
@@ -100,6 +110,24 @@ public struct Policy: Sendable {
         return false
     }
 
+    /// Whether a response could change what was decided of a request.
+    public func needsResponse(_ query: Query, after decision: Decision) -> Bool {
+        guard asksForResponses else { return false }
+        let limit = UInt32(decision.rule ?? rules.count)
+        for index in requesting {
+            guard index < limit else { return false }
+            if criteria[Int(index)].match(query, anyResponse: true), isAt(query, index) { return true }
+        }
+        return false
+    }
+
+    /// Whether the rule's domain, which its criteria leave out, holds.
+    private func isAt(_ query: Query, _ index: UInt32) -> Bool {
+        guard let domains = rules[Int(index)].domains else { return true }
+        guard let name = query.name else { return false }
+        return domains.contains { $0.matches(name) }
+    }
+
     /// Whether what was decided by a name that is not verified would be decided otherwise if it were.
     public func needsVerification(_ query: Query, after decision: Decision) -> Bool {
         guard !query.isNameVerified, query.name != nil, !named.isEmpty else { return false }
@@ -114,7 +142,8 @@ public struct Policy: Sendable {
         let limit = UInt32(decision.rule ?? rules.count)
         for index in addressed {
             guard index < limit else { return false }
-            if criteria[Int(index)].match(query, anyDestination: true) { return true }
+            // What a response will be, nobody knows by then.
+            if criteria[Int(index)].match(query, anyDestination: true, anyResponse: true) { return true }
         }
         return false
     }
@@ -169,7 +198,7 @@ public struct Policy: Sendable {
     private func anchoredCandidates(for index: Int) -> Set<UInt32> {
         let rule = rules[index]
         var candidates: Set<UInt32> = []
-        for (number, pattern) in (rule.domains ?? []).enumerated() {
+        for (number, pattern) in (rule.anchors ?? []).enumerated() {
             var matching: Set<UInt32> = []
             domains.forEachMatch(pattern.mostGeneralMatch) { matching.formUnion(Array($0)) }
             candidates = number == 0 ? matching : candidates.intersection(matching)
@@ -183,85 +212,23 @@ public struct Policy: Sendable {
     }
 }
 
+extension Rule {
+    /// Names without which it does not match; nil: there are none.
+    var anchors: [DomainPattern]? {
+        if let domains { return domains }
+        guard let urls else { return nil }
+        var hosts: [DomainPattern] = []
+        for url in urls {
+            guard case .name(let host) = url.host else { return nil }
+            hosts.append(host)
+        }
+        return hosts
+    }
+}
+
 extension Array where Element == UInt32 {
     fileprivate init(_ span: borrowing Span<UInt32>) {
         self = []
         for index in span.indices { append(span[index]) }
-    }
-}
-
-/// What a rule asks for beside its domains, in a form that answers fast.
-private struct Criteria: Sendable {
-    let destinations: NetworkSet?
-    let clients: NetworkSet?
-    let ports: PortSet?
-    let listeners: Set<String>?
-    let users: Set<String>?
-    let methods: Set<String>?
-    let paths: [PathPattern]?
-    let isReject: Bool
-    let transport: TransportProtocol?
-    let isNamed: Bool?
-
-    init(_ rule: Rule) {
-        destinations = rule.destinations.map(NetworkSet.init)
-        clients = rule.clients.map(NetworkSet.init)
-        ports = rule.ports.map(PortSet.init)
-        listeners = rule.listeners.map { Set($0) }
-        users = rule.users.map { Set($0) }
-        methods = rule.methods.map { Set($0) }
-        paths = rule.paths
-        isReject = rule.action == .reject
-        transport = rule.transport
-        isNamed = rule.domains == nil ? rule.isNamed : true
-    }
-
-    /// Whether all but the domain holds: who asks has found the rule by its domain, or wants to know whether one matters.
-    ///
-    /// - Parameters:
-    ///   - anyDestination: as if the address that is not known were the right one.
-    ///   - anyName: as if the name that is not known were the right one.
-    ///   - anyRequest: the same of a request.
-    func match(_ query: Query, anyDestination: Bool = false, anyName: Bool = false, anyRequest: Bool = false) -> Bool {
-        if let isNamed, isNamed != (anyName || query.name != nil) { return false }
-        if let transport, transport != query.transport { return false }
-        if let ports, !ports.contains(query.port) { return false }
-        if let listeners, !listeners.contains(query.listener) { return false }
-        if let users { guard let user = query.user, users.contains(user) else { return false } }
-        if methods != nil || paths != nil, !anyRequest {
-            guard let request = query.request, matches(request) else { return false }
-        }
-        if let destinations, !anyDestination {
-            guard let destination = query.destination, destinations.contains(destination) else { return false }
-        }
-        if let clients { guard let client = query.client, clients.contains(client) else { return false } }
-        return true
-    }
-
-    /// A path may mean another one to the server than to us: what is rejected, is so in either form; what is allowed, in both.
-    private func matches(_ request: RequestFacts) -> Bool {
-        if let methods, !methods.contains(request.method) { return false }
-        guard let paths else { return true }
-        let isWritten = paths.contains { $0.matches(request.path) }
-        let isResolved = paths.contains { $0.matches(request.resolvedPath) }
-        return isReject ? isWritten || isResolved : isWritten && isResolved
-    }
-
-    /// Whether all but the domains holds wherever `other`'s does.
-    func covers(_ other: Criteria) -> Bool {
-        if let transport, transport != other.transport { return false }
-        if let isNamed, isNamed != other.isNamed { return false }
-        if let ports { guard let theirs = other.ports, ports.covers(theirs) else { return false } }
-        if let listeners { guard let theirs = other.listeners, theirs.isSubset(of: listeners) else { return false } }
-        if let methods { guard let theirs = other.methods, theirs.isSubset(of: methods) else { return false } }
-        if let paths {
-            guard let theirs = other.paths, theirs.allSatisfy({ path in paths.contains { $0.covers(path) } }) else { return false }
-            // Of one path the two may think differently: this one lets pass what the other would reject.
-            guard isReject || !other.isReject else { return false }
-        }
-        if let users { guard let theirs = other.users, theirs.isSubset(of: users) else { return false } }
-        if let destinations { guard let theirs = other.destinations, destinations.covers(theirs) else { return false } }
-        if let clients { guard let theirs = other.clients, clients.covers(theirs) else { return false } }
-        return true
     }
 }

@@ -28,10 +28,19 @@ public struct Rule: Sendable, Equatable {
     /// Of a request of HTTP. What is asked of requests, nothing else has.
     public var methods: [String]?
     public var paths: [PathPattern]?
+    public var urls: [URLPattern]?
+    /// All of them must match, unlike the values of other criteria.
+    public var fields: [FieldPattern]?
+    /// Of the response to a request. Only with ``Action/reject``: when there is a response, everything else has been done.
+    public var contentTypes: [ContentTypePattern]?
+    /// When it counts, by the wall clock.
+    public var times: WeekTimes?
     public var transport: TransportProtocol?
     /// Whether the session bears a name.
     public var isNamed: Bool?
     public var action: Action
+    /// How requests are rejected, with ``Action/reject``; nil: with a page of ours, 403.
+    public var rejection: Rejection?
 
     public init(action: Action) { self.action = action }
 
@@ -39,7 +48,13 @@ public struct Rule: Sendable, Equatable {
     public var canMatch: Bool {
         !(isNamed == false && domains != nil) && domains?.isEmpty != true && destinations?.isEmpty != true
             && ports?.isEmpty != true && clients?.isEmpty != true && listeners?.isEmpty != true && users?.isEmpty != true
-            && methods?.isEmpty != true && paths?.isEmpty != true
+            && methods?.isEmpty != true && paths?.isEmpty != true && urls?.isEmpty != true && fields?.isEmpty != true
+            && contentTypes?.isEmpty != true
+    }
+
+    /// It asks something of requests of HTTP, and so matches nothing else.
+    public var asksForRequest: Bool {
+        methods != nil || paths != nil || urls != nil || fields != nil || contentTypes != nil
     }
 }
 
@@ -60,6 +75,8 @@ public struct Query: Sendable {
     public var user: String?
     /// nil: it is no request of HTTP, so no rule that asks something of one matches.
     public var request: RequestFacts?
+    /// By the wall clock; nil: nobody has looked, so no rule that asks for it matches.
+    public var minute: MinuteOfWeek?
 
     public init(
         listener: String, client: IPAddress?, destination: IPAddress?, port: UInt16, transport: TransportProtocol = .tcp,

@@ -29,12 +29,28 @@ struct Explain: ParsableCommand {
     @Flag(help: "For a UDP flow; default: a TCP connection.")
     var udp = false
 
+    @Option(help: "What is asked for, as http://HOST/PATH, where HTTP is understood; its host is the name.")
+    var url: String?
+
+    @Option(help: "With --url: the request's method; default: GET.")
+    var method: String?
+
+    @Option(help: "With --url: a field of the request, as in 'User-Agent: curl'; may be given again.")
+    var header: [String] = []
+
+    @Option(help: "With --url: the type of the response, or none; default: there is no response yet.")
+    var contentType: String?
+
+    @Option(help: "When, by the wall clock, as in 'Wed 14:30'; default: now.")
+    var time: String?
+
     func run() {
         do throws(Failure) {
             print(
                 try explain(
                     configurationAt: options.config, destination: destination, client: client, name: name, listener: listener,
-                    user: user, udp: udp))
+                    user: user, udp: udp,
+                    request: RequestWords(url: url, method: method, fields: header, contentType: contentType), time: time))
         } catch {
             end(with: error)
         }

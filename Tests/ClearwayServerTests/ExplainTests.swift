@@ -1,3 +1,4 @@
+import Configuration
 import Foundation
 import Testing
 
@@ -407,5 +408,101 @@ import Testing
             #expect(error.code == .configuration)
             #expect(error.description.replacing(directory, with: "D").hasPrefix("D/names:1:1: error: "))
         }
+    }
+
+    // MARK: Requests and times
+
+    private static let requests = """
+        [[listener]]
+        name = "web"
+        local = true
+        http = true
+        [[listener]]
+        name = "plain"
+        listen = "[::]:1082"
+        local = true
+        [[rule]]
+        url = "http://*.example/ads/*"
+        action = "reject"
+        status = 451
+        [[rule]]
+        header = { "User-Agent" = "*curl*" }
+        method = "POST"
+        time = "Mon-Fri 08:00-18:00"
+        action = "redirect"
+        location = "https://new.example/{url}"
+        [[rule]]
+        content_type = ["video/*", "none"]
+        action = "reject"
+        page = "blocked.txt"
+        """
+
+    private func explained(
+        _ request: RequestWords, name: String? = nil, listener: String? = nil, udp: Bool = false, time: String? = "Sun 12:00"
+    ) throws -> String {
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("explain-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: directory) }
+        let path = directory.appendingPathComponent("t.toml").path
+        try Self.requests.write(toFile: path, atomically: true, encoding: .utf8)
+        try "No.".write(toFile: directory.appendingPathComponent("blocked.txt").path, atomically: true, encoding: .utf8)
+        return try explain(
+            configurationAt: path, destination: "192.0.2.1:80", client: nil, name: name, listener: listener, udp: udp,
+            request: request,
+            time: time
+        ).replacing(directory.path, with: "D")
+    }
+
+    @Test func requestsAreExplained() throws {
+        let change = "the type of the response could change this (give --content-type)"
+        #expect(
+            try explained(RequestWords(url: "http://a.example/x/../ads/1"))
+                == "rule 1 (D/t.toml:9): rejected, requests with status 451")
+        #expect(
+            try explained(RequestWords(url: "http://a.example/")) == "no rule (default): direct to 192.0.2.1:80\n\(change)")
+        let post = RequestWords(url: "http://192.0.2.1/", method: "POST", fields: ["user-agent:  Curl/8"])
+        #expect(
+            try explained(post, time: "wed 17:59")
+                == "rule 2 (D/t.toml:13): rejected, requests sent to https://new.example/{url} with status 302")
+        #expect(try explained(post, time: "Wed 18:00") == "no rule (default): direct to 192.0.2.1:80\n\(change)")
+        for type in ["Video/mp4", "none"] {
+            #expect(
+                try explained(RequestWords(url: "http://a.example/", contentType: type))
+                    == "rule 3 (D/t.toml:19): rejected, requests with status 403 and D/blocked.txt")
+        }
+        #expect(
+            try explained(RequestWords(url: "http://a.example/", contentType: "text/html"))
+                == "no rule (default): direct to 192.0.2.1:80")
+        #expect(try explained(RequestWords()).hasSuffix("a request of HTTP could change this (give --url)"))
+        // Whatever time it is.
+        #expect(try explained(RequestWords(url: "http://a.example/ads/"), time: nil).hasPrefix("rule 1 "))
+    }
+
+    @Test func whatIsNoRequestIsRefused() throws {
+        let rows: [(RequestWords, String?, String?, Bool, String?)] = [
+            (RequestWords(method: "GET"), nil, nil, false, nil), (RequestWords(fields: ["A: b"]), nil, nil, false, nil),
+            (RequestWords(contentType: "a/b"), nil, nil, false, nil),
+            (RequestWords(url: "https://a.example/"), nil, nil, false, nil),
+            (RequestWords(url: "http:///x"), nil, nil, false, nil), (RequestWords(url: "http://a b/"), nil, nil, false, nil),
+            (RequestWords(url: "http://a..b/"), nil, nil, false, nil),
+            (RequestWords(url: "http://a/", fields: ["x"]), nil, nil, false, nil),
+            (RequestWords(url: "http://a/"), "b", nil, false, nil), (RequestWords(url: "http://a/"), nil, "plain", false, nil),
+            (RequestWords(), nil, nil, false, "Wednesday"),
+        ]
+        for (request, name, listener, udp, time) in rows {
+            #expect(throws: Failure.self, "\(request)") {
+                try explained(request, name: name, listener: listener, udp: udp, time: time)
+            }
+        }
+    }
+
+    @Test func rulesForRequestsThatNobodyUnderstandsAreWarnedAbout() throws {
+        let text = "[[listener]]\nlocal = true\n[[rule]]\nurl = 'http://a.example/*'\naction = 'reject'\n"
+        #expect(
+            warnings(of: try Configuration(parsing: text, file: "t.toml"))
+                == ["t.toml:3:3: warning: rule 1 never decides: no listener of it understands HTTP (http)"])
+        #expect(
+            warnings(of: try Configuration(parsing: text.replacing("[[rule]]", with: "http = true\n[[rule]]"), file: "t.toml"))
+                .isEmpty)
     }
 }

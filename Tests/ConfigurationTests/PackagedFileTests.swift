@@ -22,7 +22,7 @@ let packagedText = text(of: "Packaging/clearway.toml")
 
     @Test func itsExamplesAreGood() throws {
         let configuration = try Configuration(parsing: whole, file: "t.toml") { _ in [] }
-        #expect(configuration.listeners.count == 4 && configuration.upstreams.count == 3 && configuration.rules.count == 1)
+        #expect(configuration.listeners.count == 4 && configuration.upstreams.count == 3 && configuration.rules.count == 3)
         var bare = configuration
         (bare.upstreams, bare.rules, bare.icap) = ([], [], [])
         bare.listeners.removeLast(3)

@@ -5,7 +5,7 @@ internal import TransparentSockets
 /// Which rule decides for a session, and where it would go: what `run` would do, in words.
 public func explain(
     configurationAt path: String?, destination: String, client: String?, name: String?, listener: String?, user: String? = nil,
-    udp: Bool = false
+    udp: Bool = false, request: RequestWords = RequestWords(), time: String? = nil
 ) throws(Failure) -> String {
     let configuration = try loadConfiguration(path)
     guard let address = SocketAddress(destination), address.port != 0 else {
@@ -22,18 +22,9 @@ public func explain(
         guard let value = IPAddress(client) else { throw Failure(.usage, "--client: \"\(client)\" is no address") }
         query.client = value.unmapped
     }
-    if let name {
-        let bytes = Array(name.utf8)
-        do throws(DomainName.WritingError) {
-            query.name = try DomainName(written: bytes.span)
-        } catch {
-            switch error {
-            case .address(let address): throw Failure(.usage, "--name: \"\(name)\" is the address \(address), and no host name")
-            case .noALabels(let reason): throw Failure(.usage, "--name: \"\(name)\" has no A-labels: \(reason)")
-            case .noName: throw Failure(.usage, "--name: \"\(name)\" is no host name")
-            }
-        }
-    }
+    if let name { query.name = try hostName(name, of: "--name") }
+    query.minute = try minuteOfWeek(time)
+    if try request.add(to: &query), name != nil { throw Failure(.usage, "--name: the host of --url is the name") }
     var chosen = first
     if let listener {
         let names = carrying.map(\.name)
@@ -52,13 +43,16 @@ public func explain(
         }
         query.user = user
     }
+    if query.request != nil, udp || !chosen.understandsHTTP {
+        throw Failure(.usage, "--url: \(udp ? "datagrams are no requests" : "\(chosen.name) does not understand HTTP (http)")")
+    }
     let ourselves = (try? hostAddresses()) ?? []
     if var served = ServedExplanation(configuration, chosen, ourselves: ourselves) {
         served.explain(query)
         return served.lines.joined(separator: "\n")
     }
     var notes: [String] = []
-    if !udp, Policy.serverSpeaksFirst.contains(query.port) {
+    if !udp, query.request == nil, Policy.serverSpeaksFirst.contains(query.port) {
         if query.name != nil { notes.append("no name is looked for on port \(query.port), where the server speaks first") }
         query.name = nil
     }
@@ -80,9 +74,12 @@ public func explain(
         }
     }
     if !udp, policy.needsRequest(query, after: decision),
-        carrying.contains(where: { $0.name == query.listener && $0.understandsHTTP })
+        chosen.understandsHTTP
     {
-        notes.append("a request of HTTP could change this, by its method or path")
+        notes.append("a request of HTTP could change this (give --url)")
+    }
+    if query.request != nil, query.request?.response == nil, policy.needsResponse(query, after: decision) {
+        notes.append("the type of the response could change this (give --content-type)")
     }
     if udp, case .upstream(let index) = decision.action, configuration.upstreams[index].exit == nil {
         let upstream = configuration.upstreams[index]
@@ -108,7 +105,14 @@ private func action(
 ) -> String {
     switch decision.action {
     case .direct: return "direct to \(destination)"
-    case .reject: return "rejected"
+    case .reject:
+        guard let rule = decision.rule, let rejection = configuration.rules[rule].rejection else { return "rejected" }
+        switch rejection {
+        case .standard(let status): return "rejected, requests with status \(status)"
+        case .page(let page, let status): return "rejected, requests with status \(status) and \(page.file)"
+        case .redirect(let location, let status):
+            return "rejected, requests sent to \(location.source) with status \(status)"
+        }
     case .upstream(let index):
         let upstream = configuration.upstreams[index]
         if upstream.exit != nil { return "direct to \(destination), exit \(way(to: upstream, configuration))" }
@@ -144,7 +148,7 @@ func warnings(of configuration: Configuration) -> [String] {
     }
     let more = shadowed.count > mostWarnings ? ["\(shadowed.count - mostWarnings) more rules never decide"] : []
     return emptyLists(of: configuration) + shadowed.prefix(mostWarnings) + more + strangers(of: configuration)
-        + loops(of: configuration) + idleLog(of: configuration)
+        + unheard(of: configuration) + loops(of: configuration) + idleLog(of: configuration)
 }
 
 /// A list without entries is allowed, as lists come from elsewhere, and tells of a download that failed.
@@ -178,6 +182,19 @@ private func strangers(of configuration: Configuration) -> [String] {
             + "no listener of it carries \(transport.rawValue) (protocols)"
     }
     let more = lines.count > mostWarnings ? ["\(lines.count - mostWarnings) more rules are for what no listener carries"] : []
+    return lines.prefix(mostWarnings) + more
+}
+
+/// Rules for requests that none of their listeners understands.
+private func unheard(of configuration: Configuration) -> [String] {
+    let able = Set(configuration.listeners.filter(\.understandsHTTP).map(\.name))
+    let lines = configuration.rules.enumerated().compactMap { index, rule -> String? in
+        guard rule.canMatch, rule.asksForRequest, rule.listeners.map(able.isDisjoint(with:)) ?? able.isEmpty else { return nil }
+        let position = configuration.positions.rule(index)
+        return "\(position.file):\(position.line):\(position.column): warning: rule \(index + 1) never decides: "
+            + "no listener of it understands HTTP (http)"
+    }
+    let more = lines.count > mostWarnings ? ["\(lines.count - mostWarnings) more rules are for what no listener understands"] : []
     return lines.prefix(mostWarnings) + more
 }
 

@@ -28,7 +28,7 @@ struct ServedExplanation {
 
     /// - Parameter query: its destination is an address; of a name, the one that it is thought to lead to.
     mutating func explain(_ query: Query) {
-        guard let address = query.destination, admits(query), serves(query.port) else { return }
+        guard let address = query.destination, admits(query), serves(query.port, forPages: query.request != nil) else { return }
         if let name = query.name {
             guard mayBeNamed(name) else { return }
             if decidesByName(query) { return }
@@ -63,10 +63,13 @@ struct ServedExplanation {
         return true
     }
 
-    private mutating func serves(_ port: UInt16) -> Bool {
+    private mutating func serves(_ port: UInt16, forPages: Bool) -> Bool {
         let speaksSOCKS = listener.mode != .http
         let speaksHTTP = listener.mode != .socks
-        switch (speaksSOCKS && service.mayAsk(for: port, overHTTP: false), speaksHTTP && service.mayAsk(for: port, overHTTP: true))
+        switch (
+            speaksSOCKS && service.mayAsk(for: port, overHTTP: false),
+            speaksHTTP && service.mayAsk(for: port, overHTTP: true, forPages: forPages)
+        )
         {
         case (false, false):
             lines.append("refused: port \(port) is not served (ports)")

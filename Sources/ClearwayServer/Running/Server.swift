@@ -140,6 +140,7 @@ final class Server {
         manager.reloading()
         do throws(Failure) {
             let new = try program.configuration()
+            LocalClock.readTimeZone()
             try takeOver(new)
             warn(of: new)
             logs.logger.notice("reloaded")

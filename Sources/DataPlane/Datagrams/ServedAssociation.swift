@@ -164,10 +164,12 @@ final class ServedAssociation: ClientSide, Watched {
             service.reach.refusal(ofAny: addresses, ourselves: worker.ownAddresses) == nil,
             !worker.isOurselves(OriginalDestination(destination))
         else { return datagrams.drop(.refused, 1) }
-        let decision = worker.settings.routes.policy.decideInEveryForm(
-            Query(
-                listener: settings.name, client: client.address, destination: address, port: port, transport: .udp, name: name,
-                user: user))
+        let policy = worker.settings.routes.policy
+        var query = Query(
+            listener: settings.name, client: client.address, destination: address, port: port, transport: .udp, name: name,
+            user: user)
+        query.minute = worker.minute(for: policy)
+        let decision = policy.decideInEveryForm(query)
         // There by another name, or by none. What rules say of that is not said of this one.
         if let known, known.decision.action == decision.action { return datagrams.add(data, segment: 0, to: known) }
         if let known, !datagrams.makesWay(known) { return datagrams.drop(.refused, 1) }

@@ -65,10 +65,12 @@ extension Datagrams {
         if !isElsewhere, worker.datagramPorts.contains(client), worker.ownAddresses.contains(client.address) {
             return report(.proxyLoop, listener, "our own datagram to \(destination) came back: a rule does not skip our mark")
         }
-        let query = Query(
+        var query = Query(
             listener: listener.settings.name, client: client.address, destination: destination.address, port: destination.port,
             transport: .udp)
-        return open(key, endpointKey, client, to: destination, name: nil, worker.settings.routes.policy.decide(query), listener)
+        let policy = worker.settings.routes.policy
+        query.minute = worker.minute(for: policy)
+        return open(key, endpointKey, client, to: destination, name: nil, policy.decide(query), listener)
     }
 
     /// Puts a datagram behind those that its flow has already among those received together.

@@ -60,18 +60,19 @@ extension Session {
         // Another host, or another user, is judged anew.
         let mayBeOpen = request.method != .connect && (request.upgrade == nil || parent == nil)
         if requested == target, mayBeOpen, let opened = http.openedFor {
-            guard routes.policy.asksForRequests else { return .forward(opened) }
+            guard routes.policy.asksForRequests || routes.policy.asksForTime else { return .forward(opened) }
             let query = query(destination?.value.address, target.port)
             let found = destination == nil ? routes.policy.decide(query) : routes.policy.decideInEveryForm(query)
             let isDecided = destination != nil || !routes.policy.needsAddress(query, after: found)
             if isDecided, found.action == .reject {
                 decision = found
-                return .respond(ErrorPage(403, "This proxy's rules do not allow this request."), .proxyRejected)
+                return .respond(rejection(Asked(request, head, bytes, to: destination)), .proxyRejected)
             }
             if isDecided, found.action == opened { return .forward(opened) }
         }
         http.openedFor = nil
         (requested, destination, name) = (target, nil, nil)
+        decision = Decision(.direct, rule: nil)
         // Another protocol behind it would be the proxy's to speak.
         http.asksForPage = request.method != .connect && request.upgrade == nil
         return .forward(.direct)

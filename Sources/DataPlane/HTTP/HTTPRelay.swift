@@ -90,6 +90,8 @@ final class HTTPRelay {
     var permission: Session.Permission?
     /// What rules ask of the present request, if they do.
     var facts: RequestFacts?
+    /// What its answer might need, where rules may still reject its response.
+    var asked: Asked?
     /// The credentials that were right last time.
     var acceptedCredentials: [UInt8] = []
     /// Those of the present request, which were not.
@@ -206,7 +208,7 @@ final class HTTPRelay {
     private func endTransaction() -> Step? {
         let isWhole = transaction!.request.isDone && up.rest == nil && up.inPipe == 0
         let keepsAlive = transaction!.keepsAlive && isWhole
-        record(session.adapted.take())
+        record(transaction!.refusal ?? session.adapted.take())
         answered += 1
         attempts = 0
         lastActivity = now

@@ -174,6 +174,11 @@ extension Session {
     /// Tells the client why its request cannot go on.
     private func finishUnopened(_ failed: Ending, in http: HTTPRelay) async {
         if failed.isClientGone || failed == .proxyDrain { return finish(failed) }
+        if failed == .proxyRejected, let (page, isHead) = http.unopenedRejection {
+            http.recordUnopened(page.status, failed)
+            await dismiss(page.bytes(closes: true, isHead: isHead))
+            return finish(failed)
+        }
         let answer = HTTPAnswer(ServingOutcome(failed, cause)) ?? .forbidden
         http.recordUnopened(answer.code, failed)
         await dismiss(answer.bytes(proxy: nil))

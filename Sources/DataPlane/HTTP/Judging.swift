@@ -25,40 +25,64 @@ extension Session {
                 ? ErrorPage(200, "This is a proxy.") : ErrorPage(501, "This is a proxy, which traces nothing.")
             return .respond(page, .proxyRejected)
         }
-        http.facts = routes.policy.asksForRequests ? RequestFacts(request, bytes) : nil
+        http.facts = routes.policy.asksForRequests ? RequestFacts(request, head, bytes, routes.policy.askedFields) : nil
+        http.asked = routes.policy.asksForResponses ? Asked(request, head, bytes, to: destination) : nil
         if let service = settings.service { return judge(request, head, bytes, of: service, in: http) }
-        if let origin = settings.http?.origin { return authenticate(head, bytes, in: http) ?? judge(forOrigin: origin, in: http) }
+        if let origin = settings.http?.origin {
+            return authenticate(head, bytes, in: http) ?? judge(request, head, bytes, forOrigin: origin, in: http)
+        }
         guard let destination, !routes.policy.rules.isEmpty else { return .forward(.direct) }
-        var query = Query(
-            listener: settings.name, client: client.value.address, destination: destination.value.address,
-            port: destination.value.port, name: name)
-        query.request = http.facts
-        query.isNameVerified = http.verifiedName != nil && http.verifiedName == name
+        let query = claimedQuery(to: destination, in: http)
         decision = routes.policy.decide(query)
         if !query.isNameVerified, http.refusedName != name, let name, routes.policy.needsVerification(query, after: decision) {
             http.question = .name(name)
             return .wait
         }
         switch decision.action {
-        case .reject: return .respond(ErrorPage(403, "This proxy's rules do not allow this request."), .proxyRejected)
+        case .reject: return .respond(rejection(Asked(request, head, bytes, to: destination)), .proxyRejected)
         case .direct, .upstream: return .forward(decision.action)
         }
     }
 
     /// What is asked of our own origins goes there, whatever it names, unless a rule rejects it.
-    private func judge(forOrigin origin: Int, in http: HTTPRelay) -> Verdict {
+    private func judge(
+        _ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, forOrigin origin: Int, in http: HTTPRelay
+    ) -> Verdict {
         decision = Decision(.upstream(origin), rule: nil)
         guard !routes.policy.rules.isEmpty else { return .forward(decision.action) }
-        var query = Query(
-            listener: settings.name, client: client.value.address, destination: nil, port: ownPort, name: name, user: user)
-        query.request = http.facts
-        let found = routes.policy.decide(query)
+        let found = routes.policy.decide(originQuery(in: http))
         decision.rule = found.rule
         guard found.action != .reject else {
             decision.action = .reject
-            return .respond(ErrorPage(403, "This server's rules do not allow this request."), .proxyRejected)
+            return .respond(rejection(Asked(request, head, bytes, to: nil)), .proxyRejected)
         }
         return .forward(decision.action)
+    }
+
+    /// What rules are asked of the request whose response has come; nil: nothing.
+    func responseQuery(in http: HTTPRelay) -> Query? {
+        if settings.service != nil { return requested.map { query(destination?.value.address, $0.port) } }
+        if settings.http?.origin != nil { return originQuery(in: http) }
+        return destination.map { claimedQuery(to: $0, in: http) }
+    }
+
+    /// ... of one whose host is a claim.
+    private func claimedQuery(to destination: OriginalDestination, in http: HTTPRelay) -> Query {
+        var query = Query(
+            listener: settings.name, client: client.value.address, destination: destination.value.address,
+            port: destination.value.port, name: name)
+        query.request = http.facts
+        query.minute = minute
+        query.isNameVerified = http.verifiedName != nil && http.verifiedName == name
+        return query
+    }
+
+    private func originQuery(in http: HTTPRelay) -> Query {
+        var query = Query(
+            listener: settings.name, client: client.value.address, destination: nil, port: ownPort, name: name, user: user)
+        query.request = http.facts
+        query.minute = minute
+        return query
     }
 
     /// The port that the client has connected to.
@@ -85,11 +109,21 @@ extension Session {
 }
 
 extension RequestFacts {
-    fileprivate init(_ request: RequestMessage, _ bytes: Span<UInt8>) {
+    /// - Parameter asked: names of fields that rules ask for.
+    fileprivate init(_ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, _ asked: Set<String>) {
         func text(_ place: Range<Int>) -> String {
             bytes.extracting(place).withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
         }
-        self.init(method: text(request.methodPlace), target: text(request.target.path))
+        var fields: [Field] = []
+        if !asked.isEmpty {
+            for field in head.fields {
+                let name = text(field.name).lowercased()
+                if asked.contains(name) { fields.append(Field(name: name, value: Array(bytes.extracting(field.value)))) }
+            }
+        }
+        self.init(
+            method: text(request.methodPlace), target: text(request.target.path), authority: text(request.authority),
+            fields: fields)
     }
 }
 

@@ -82,6 +82,10 @@ extension HTTPRelay {
             return change(message, reader, bytes)
         }
         if transaction!.method == .connect, message.status < 300 { return change(message, reader, bytes) }
+        if let page = session.rejection(of: message, reader, bytes, in: self) {
+            giveBack(reader)
+            return replaceResponse(with: page)
+        }
         transaction!.status = message.status
         transaction!.firstByteAt = now
         let isTakenApart = message.body == .chunked && transaction!.isVersion10

@@ -17,6 +17,8 @@ struct Transaction {
     var firstByteAt: UInt64 = 0
     /// Of the response that was passed on, or of our own; 0: there was none.
     var status = 0
+    /// Why it got a response of our own in place of the upstream's, if it did.
+    var refusal: Ending?
 
     /// Bytes that both sides had taken when it began.
     let upBefore: UInt64

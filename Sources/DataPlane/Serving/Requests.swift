@@ -144,6 +144,7 @@ extension Session {
         var query = Query(
             listener: settings.name, client: client.value.address, destination: destination, port: port, name: name, user: user)
         query.request = http?.facts
+        query.minute = minute
         return query
     }
 

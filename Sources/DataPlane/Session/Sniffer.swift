@@ -13,6 +13,7 @@ extension Session {
         var query = Query(
             listener: settings.name, client: client.value.address, destination: destination.value.address,
             port: destination.value.port)
+        query.minute = minute
         decision = routes.policy.decide(query)
         guard needsName(query) else { return nil }
         if let failed = await sniffName(within: worker.settings.sniffTimeout) { return failed }
@@ -21,6 +22,9 @@ extension Session {
         decision = routes.policy.decide(query)
         return nil
     }
+
+    /// The time, as rules ask for it; nil: none does.
+    var minute: MinuteOfWeek? { worker.minute(for: routes.policy) }
 
     /// What no rule judges: a program's own host, which no proxy can reach for it.
     private func isOverLoopback(_ destination: OriginalDestination) -> Bool {

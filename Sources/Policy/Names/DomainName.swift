@@ -47,6 +47,13 @@ public struct DomainName: Hashable, Sendable, CustomStringConvertible {
         self.init(wire: bytes.span)
     }
 
+    /// The names that it lies below, the nearest one first.
+    var parents: some Sequence<DomainName> {
+        description.utf8.indices.lazy.filter { description.utf8[$0] == UInt8(ascii: ".") }.map {
+            DomainName(unchecked: String(description[description.utf8.index(after: $0)...]))
+        }
+    }
+
     /// Why what a person wrote is no name.
     public enum WritingError: Error, Hashable, Sendable {
         /// It is this address, in whatever digits and spelling.

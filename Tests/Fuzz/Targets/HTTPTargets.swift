@@ -5,6 +5,7 @@ internal import Protocols
 /// In whatever pieces a request comes, it is the same one; and what we make of it is read as what it was, however often.
 func checkRequestMessage(_ bytes: [UInt8]) -> String? {
     checkMessage(bytes, .request) { head, bytes in
+        _ = prefersHTML(head, bytes)
         // It counts down.
         guard let message = try? RequestMessage(head, bytes), message.maxForwards == nil else { return nil }
         var output: [UInt8] = []
