@@ -37,7 +37,7 @@ enum WebServer: CaseIterable {
                 http {
                     access_log off;
                     default_type text/plain;
-                    types { text/html html; text/javascript js; image/png png; }
+                    types { text/html html; text/javascript js; image/png png; image/gif gif; }
                     gzip on;
                     gzip_types text/plain;
                     gzip_proxied any;
