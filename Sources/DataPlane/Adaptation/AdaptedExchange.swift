@@ -82,6 +82,8 @@ final class AdaptedExchange {
             // Before a response, the relay says so itself; behind its beginning, it breaks off as well.
             if error.side == .service { warn(error.reason) }
         }
+        // Whoever leaves in the middle must not keep a place that others wait for.
+        dropService()
         pumps = []
     }
 

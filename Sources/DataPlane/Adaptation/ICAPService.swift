@@ -46,20 +46,30 @@ final class ICAPService {
     ///
     /// - Returns: false: there was none.
     func enter(_ bell: Bell, until deadline: UInt64) async -> Bool {
-        defer { waiting.removeAll { $0 === bell } }
         while busy >= limit {
             if !waiting.contains(where: { $0 === bell }) {
                 guard waiting.count < Self.mostWaiting else { return false }
                 waiting.append(bell)
             }
-            guard await bell.wait(until: deadline) else { return false }
+            guard await bell.wait(until: deadline) else {
+                waiting.removeAll { $0 === bell }
+                // Whoever has made room may have told nobody else.
+                if busy < limit { ringNext() }
+                return false
+            }
         }
+        waiting.removeAll { $0 === bell }
         busy += 1
         return true
     }
 
     func leave() {
         busy -= 1
-        waiting.first?.ring()
+        ringNext()
+    }
+
+    /// The one that has waited longest. It is told once: two that leave at a time make room for two.
+    private func ringNext() {
+        if !waiting.isEmpty { waiting.removeFirst().ring() }
     }
 }

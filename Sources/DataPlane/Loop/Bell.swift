@@ -9,21 +9,19 @@ final class Bell {
     private var deadline = UInt64.max
     /// When the loop rings next; `.max`: never.
     private var armedAt = UInt64.max
-    /// Nobody wants what the task does any more: it is to come to its end.
-    private(set) var isCancelled = false
 
     init(_ loop: EventLoop) { self.loop = loop }
 
     /// Waits for the next edge of a socket's. The sockets must have been found to have nothing, since the task last waited.
     ///
     /// - Parameter deadline: monotonic nanoseconds.
-    /// - Returns: false: it has come, or the task was cancelled.
+    /// - Returns: false: it has come.
     func wait(until deadline: UInt64) async -> Bool {
-        guard !isCancelled, deadline > loop.now else { return false }
+        guard deadline > loop.now else { return false }
         self.deadline = deadline
         arm()
         await withUnsafeContinuation { waiter = $0 }
-        return !isCancelled && deadline > loop.now
+        return deadline > loop.now
     }
 
     /// Lets the loop's others have their turn.
@@ -34,11 +32,6 @@ final class Bell {
     }
 
     func ring() { waiter.take()?.resume() }
-
-    func cancel() {
-        isCancelled = true
-        ring()
-    }
 
     /// The loop has come to what ``arm()`` asked it for.
     func deadlineReached() {

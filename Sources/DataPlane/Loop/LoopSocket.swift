@@ -9,7 +9,7 @@ internal import TransparentSockets
 /// `receive` and `send` without a deadline take what there is, and never wait.
 final class LoopSocket {
     enum Failure: Error, Equatable {
-        /// The deadline has come, or the task is not wanted any more.
+        /// The deadline has come.
         case timedOut
         /// The peer has ended where more was expected.
         case ended
@@ -68,7 +68,6 @@ final class LoopSocket {
                 return socket
             } catch {
                 last = error
-                if bell.isCancelled { break }
             }
         }
         throw last
