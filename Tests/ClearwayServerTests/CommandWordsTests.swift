@@ -12,7 +12,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "exec", "exec --", "exec -v", "exec -c", "exec --upstream", "exec --help", "exec -h cmd", "exec --nonsense cmd", "exec - cmd",
+        "", "exec", "exec --", "exec -v", "exec -c", "exec --upstream", "exec --help", "exec -h cmd", "exec --nonsense cmd",
+        "exec - cmd",
         "exec -c -- cmd", "exec --upstream -v cmd", "exec -vc FILE cmd", "run -- exec cmd", "--help exec cmd",
     ])
     func theParserJudgesTheRest(line: String) {

@@ -155,7 +155,9 @@ final class CommandNamespace {
         reapChild()
         // A folder of PATH that may not be looked into makes it a matter of permission, to execvp(3); to shells the name is unknown.
         let code = report.error == EACCES && !isAnywhere(name) ? ENOENT : report.error
-        throw Failure(code == ENOENT ? .commandNotFound : .commandNotExecutable, "\(String(decoding: name.map(UInt8.init(bitPattern:)), as: UTF8.self)): \(errorText(code))")
+        throw Failure(
+            code == ENOENT ? .commandNotFound : .commandNotExecutable,
+            "\(String(decoding: name.map(UInt8.init(bitPattern:)), as: UTF8.self)): \(errorText(code))")
     }
 
     /// Waits for news of the child. Ctrl-Z may stop it before it is the command, and then us: whoever waits for us must see that.
