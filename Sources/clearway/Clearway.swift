@@ -21,7 +21,9 @@ struct Clearway: ParsableCommand {
         switch name {
         case "transocks": Glibc.exit(transocks(words))
         case "usocksd": Glibc.exit(usocksd(words))
-        default: main(nil)
+        default:
+            let all = CommandLine.arguments
+            main(CommandWords.beginning(in: all).map { Array(all[1...$0]) })
         }
     }
 }

@@ -43,7 +43,9 @@ struct Exec: ParsableCommand {
 
     func run() {
         do throws(Failure) {
-            var request = ExecRequest(command: command)
+            // The parser has seen no more than its first word, or all words at the end.
+            let beginning = CommandWords.beginning(in: CommandLine.arguments) ?? Int(CommandLine.argc) - command.count
+            var request = ExecRequest(command: CommandWords(UnsafePointer(CommandLine.unsafeArgv + beginning)))
             request.config = config
             request.upstream = upstream
             request.isVerbose = verbose

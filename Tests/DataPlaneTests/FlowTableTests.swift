@@ -145,6 +145,30 @@ import TransparentSockets
         #expect(table.overdue(settings, now: .max) == nil)
     }
 
+    /// A resolver asks for both families at once, and waits for both answers.
+    @Test func aQuestionIsDoneWhenAllHasItsAnswer() {
+        let question = flow("192.0.2.1:1", "198.51.100.1:53")
+        question.datagramsUp = 2
+        question.datagramsDown = 1
+        #expect(question.stageWhenAnswered == .unanswered)
+        question.datagramsDown = 2
+        #expect(question.stageWhenAnswered == .done)
+        question.stage = .done
+        #expect(question.stageWhenAsked == .unanswered)
+        question.datagramsUp = Flow.mostQuestions
+        question.datagramsDown = Flow.mostQuestions
+        #expect(question.stageWhenAnswered == .done)
+        // Not by its port alone.
+        question.datagramsUp += 1
+        #expect(question.stageWhenAnswered == .answered)
+        question.stage = .answered
+        #expect(question.stageWhenAsked == .answered)
+        let talk = flow("192.0.2.1:1", "198.51.100.1:443")
+        talk.datagramsUp = 2
+        talk.datagramsDown = 1
+        #expect(talk.stageWhenAnswered == .answered)
+    }
+
     @Test func whatHasEndedIsNotTouched() {
         var table = FlowTable(limit: 10)
         let (one, other) = (flow("192.0.2.1:1", "198.51.100.1:443"), flow("192.0.2.1:2", "198.51.100.1:443"))

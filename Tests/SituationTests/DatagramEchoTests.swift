@@ -100,5 +100,37 @@ extension Situations {
                 #expect(last?.string("destination") == "198.51.100.2:5353" && last?.ending == "proxy-drain")
             }
         }
+
+        /// Resolvers ask for both families from one port, and one answer may be late. What says more than questions on their port is
+        /// treated as all else.
+        @Test func aQuestionWaitsForAllItsAnswers() throws {
+            try play(Variant(), start: false) { stage in
+                let clearway = try stage.startDatagrams()
+                try stage.addServerAddress("198.51.100.3")
+                let (server, echo) = try (stage.server.datagramSocket("198.51.100.3", port: 53), stage.datagramEcho(port: 53))
+                let asker = try stage.client.datagramSocket(Family.v4.wildcard).socket
+                for text in ["A", "AAAA"] { try stage.client.sendDatagram(asker, text, to: ["198.51.100.3", 53]) }
+                let asked = try stage.server.takeDatagrams(server.socket, 2).map(\.sender)
+                try #require(Set(asked).count == 1)
+                try stage.server.sendDatagram(server.socket, "A", to: place(asked[0]))
+                #expect(try stage.client.takeDatagrams(asker)[0].bytes == Array("A".utf8))
+
+                let talker = try stage.client.datagramSocket(Family.v4.wildcard).socket
+                let sizes = Array(repeating: 9, count: 12)
+                #expect(try stage.client.ask(talker, echo, sizes: sizes) == sizes.map { _ in echo.name })
+                let outside = try echo.speakers
+
+                // By when this one is over, those would be that were done before it.
+                let other = try stage.client.datagramSocket(Family.v4.wildcard).socket
+                #expect(try stage.client.ask(other, echo) == [echo.name])
+                #expect(try clearway.waitForFlows(1).map(\.ending) == ["flow-idle"])
+                #expect(try clearway.flowRecords().map { $0.int("datagrams_up") } == [1])
+                try stage.server.sendDatagram(server.socket, "AAAA", to: place(asked[0]))
+                #expect(try stage.client.takeDatagrams(asker)[0].bytes == Array("AAAA".utf8))
+                #expect(try stage.client.ask(talker, echo) == [echo.name])
+                let speakers = try echo.speakers
+                #expect(outside.count == 1 && speakers.count == 2 && speakers.contains(outside[0]))
+            }
+        }
     }
 }

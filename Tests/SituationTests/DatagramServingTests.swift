@@ -214,7 +214,7 @@ extension Situations {
 
         /// What cannot be delivered, either way, is lost in silence.
         @Test func whatDoesNotArriveIsLostInSilence() throws {
-            try play(Variant(), configuration: .servingDatagrams()) { stage in
+            try play(Variant(), configuration: .servingDatagrams(timeouts: "flow_unanswered = \"1s\"")) { stage in
                 let server = try stage.server.datagramSocket(Family.v4.server)
                 let association = try Self.associate(stage)
                 try Self.send(stage, [Says.header(Family.v4.server, server.port) + [1]], to: association)

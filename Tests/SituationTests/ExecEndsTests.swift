@@ -55,32 +55,55 @@ extension Situations {
         func theTerminalIsTheCommands(caller: Caller) throws {
             try playExec(caller) { stage in
                 let rows = [
-                    (#"ready|\x03|[exit 130]"#, "echo ready; exec cat"),
+                    (#"ready|\x03|[exit 130]"#, 0, "echo ready; exec cat"),
                     // Once, not twice.
                     (
-                        #"ready|\x03|caught|\x1c|end 1|-|[exit 7]"#,
+                        #"ready|\x03|caught|\x1c|end 1|-|[exit 7]"#, 0,
                         "n=0; trap 'n=$((n+1)); echo caught' INT; trap 'echo end $n; exit 7' QUIT; echo ready; while :; do sleep 0.01; done"
                     ),
-                    (#"ready|\x1a|[stopped]|more\n\x04|[exit 0]"#, "echo ready; read line; cat; test -n \"$line\""),
+                    (#"ready|\x1a|[stopped]|more\n\x04|[exit 0]"#, 1, "echo ready; read line; cat; test -n \"$line\""),
                     // It stops itself, and the shell hears of it.
-                    (#"ready|-|[stopped]|-|on|-|[exit 4]"#, "echo ready; kill -STOP $$; echo on; exit 4"),
-                    (#"ready|\x1c|[exit 131]"#, "ulimit -c 0; echo ready; exec cat"),
+                    (#"ready|-|[stopped]|-|on|-|[exit 4]"#, 1, "echo ready; kill -STOP $$; echo on; exit 4"),
+                    // It does not stop, or not before it has put its terminal in order: nor do we.
+                    (#"ready|\x1a\n|read|-|[exit 5]"#, 0, "trap '' TSTP; echo ready; read line; echo read; exit 5"),
+                    (#"ready|\x1a|[stopped]|-|back|-|[exit 3]"#, 1, Self.stopsInOrder),
+                    (#"ready|\x1c|[exit 131]"#, 0, "ulimit -c 0; echo ready; exec cat"),
                 ]
-                for (steps, script) in rows {
+                for (steps, stops, script) in rows {
                     let finished = try onTerminal(stage, steps.replacingOccurrences(of: "|-|", with: "||"), script)
                     #expect(finished.succeeded, "\(script): \(finished.output)\(finished.errors)")
+                    #expect(finished.output.components(separatedBy: "[stopped]").count == stops + 1, "\(script)")
                 }
             }
         }
 
+        private static let stopsInOrder = """
+            exec python3 -c '
+            import os, signal
+            def stop(*_):
+                os.kill(os.getpid(), signal.SIGSTOP)
+                print("back", flush=True)
+                os._exit(3)
+            signal.signal(signal.SIGTSTP, stop)
+            print("ready", flush=True)
+            while True: signal.pause()'
+            """
+
         @Test func signalsReachTheCommand() throws {
             try playExec(.ordinaryUser) { stage in
-                for (name, number) in [("TERM", SIGTERM), ("HUP", SIGHUP), ("INT", SIGINT), ("USR1", SIGUSR1), ("USR2", SIGUSR2)] {
+                let realTime: [Int32] = [34, 37, 64]
+                for number in [
+                    SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU, SIGXFSZ, SIGIO, SIGPWR,
+                    SIGSTKFLT,
+                    SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+                ] + realTime {
                     let program = try stage.topology.client.start(
-                        stage.words([], ["sh", "-c", "trap 'exit 9' \(name); echo ready; while :; do sleep 0.01; done"]))
-                    try waitUntil("the trap for \(name)") { program.standardOutput == "ready\n" }
+                        stage.words([], ["sh", "-c", "trap 'exit 9' \(number); echo ready; while :; do sleep 0.01; done"]))
+                    try waitUntil("the trap for \(number)") { program.standardOutput == "ready\n" }
+                    // This one is nobody's business.
+                    program.signal(SIGPIPE)
                     program.signal(number)
-                    #expect(try program.waitForExit() == .exited(9), "\(name)")
+                    #expect(try program.waitForExit() == .exited(9), "\(number)")
                 }
             }
         }

@@ -75,6 +75,24 @@ extension Situations {
             }
         }
 
+        /// Words need not be text, and there may be many. Behind the first, nothing is an option of ours.
+        @Test func theCommandGetsItsWordsAsTheyAre() throws {
+            try playExec(.ordinaryUser) { stage in
+                let said = #"sh -c 'printf "%s|" "$RES_OPTIONS" "$@"' "$(printf '\376')" "$word" -- -v '' --upstream"#
+                let script = #"word=$(printf 'a\377\303b'); export RES_OPTIONS="$word"; "$@" \#(said) | od -An -v -tx1"#
+                let words = stage.words(["--upstream", "socks5://127.0.0.1:9"], [])
+                let expected =
+                    "61 ff c3 62 20 75 73 65 2d 76 63 7c 61 ff c3 62 7c 2d 2d 7c 2d 76 7c 7c 2d 2d 75 70 73 74 72 65 61 6d 7c"
+                for words in [words, words.dropLast()] {
+                    let finished = try stage.topology.client.finish(["sh", "-c", script, "sh"] + words)
+                    #expect(finished.output.split { $0.isWhitespace }.joined(separator: " ") == expected, "\(finished.errors)")
+                }
+                let many = try stage.topology.client.finish(
+                    ["sh", "-c", #""$@" sh -c 'echo $#' sh $(seq 20000)"#, "sh"] + stage.words([], []))
+                #expect(many.output == "20000\n", "\(many.errors)")
+            }
+        }
+
         /// What a program can see of itself is what it would see without us.
         @Test(arguments: Caller.allCases)
         func theCommandFindsItsWorldAsItWas(caller: Caller) throws {

@@ -200,10 +200,12 @@ static inline ssize_t cs_send_datagrams(int fd, struct iovec *parts, int count, 
 
 // ---- errors ----------------------------------------------------------------------------------------------------
 
+static const uint8_t cs_told_by_this_host = 1;
+
 struct cs_told_error {
     // What ICMP, or this host, said of a datagram that was sent; as a positive errno.
     int error;
-    // 2: an ICMP message told it, 3: ICMPv6; 1: this host.
+    // 2: an ICMP message told it, 3: ICMPv6; or cs_told_by_this_host.
     uint8_t origin;
     // Where the datagram was going.
     struct cs_endpoint to;

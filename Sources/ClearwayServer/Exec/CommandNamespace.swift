@@ -26,7 +26,7 @@ final class CommandNamespace {
     ///   - listeners: how many there are to be of each family.
     /// - Throws: with the exit codes that clearway(8) names for `exec`.
     ///   - asksByTCP: whether its resolver is to ask name servers by TCP.
-    init(_ command: [String], ipv6: Bool, addresses: [IPAddress], listeners: Int, asksByTCP: Bool) throws(Failure) {
+    init(_ command: CommandWords, ipv6: Bool, addresses: [IPAddress], listeners: Int, asksByTCP: Bool) throws(Failure) {
         self.ipv6 = ipv6
         let nft = try attempt { () throws(FirewallError) in try Tool.find("nft") }
         let rules = try attempt { () throws(FirewallError) in try memoryFile(PrivateNamespace.table(ipv6: ipv6)) }
@@ -44,10 +44,9 @@ final class CommandNamespace {
 
     /// - Returns: the child, or a negated errno.
     private static func start(
-        _ command: [String], _ nft: Tool, _ rules: Int32, _ complaints: Int32, families: [Int32], _ addresses: [IPAddress],
+        _ command: CommandWords, _ nft: Tool, _ rules: Int32, _ complaints: Int32, families: [Int32], _ addresses: [IPAddress],
         _ listeners: Int, asksByTCP: Bool, _ channel: inout Int32
     ) -> pid_t {
-        let words = CStrings(command)
         let texts = CStrings([nft.path, "\(geteuid()) \(geteuid()) 1", "\(getegid()) \(getegid()) 1"])
         let isPrivileged = mayMakeNamespaces()
         let wanted = families.flatMap { family in
@@ -67,9 +66,9 @@ final class CommandNamespace {
                     plan.complaints = complaints
                     plan.sockets = wanted.baseAddress
                     plan.socket_count = Int32(wanted.count)
-                    plan.arguments = words.base
+                    plan.arguments = command.base
                     plan.blocked = blocked
-                    return withExtendedLifetime((words, texts)) {
+                    return withExtendedLifetime(texts) {
                         asksByTCP ? withTCPResolver { cn_start(&plan, &channel) } : cn_start(&plan, &channel)
                     }
                 }
@@ -146,8 +145,9 @@ final class CommandNamespace {
     /// Lets the command go.
     ///
     /// - Throws: with exit code 127 when there is no such program, 126 when it cannot be executed.
-    func execute(_ name: String) throws(Failure) {
+    func execute(_ name: [CChar]) throws(Failure) {
         _ = cn_execute(channel.raw)
+        stopWithChild()
         var report = cn_report()
         var none = [Int32](repeating: -1, count: Int(CN_MOST_SOCKETS))
         // Nothing comes, but the end of the channel, when the program has taken the child's place.
@@ -155,14 +155,32 @@ final class CommandNamespace {
         reapChild()
         // A folder of PATH that may not be looked into makes it a matter of permission, to execvp(3); to shells the name is unknown.
         let code = report.error == EACCES && !isAnywhere(name) ? ENOENT : report.error
-        throw Failure(code == ENOENT ? .commandNotFound : .commandNotExecutable, "\(name): \(errorText(code))")
+        throw Failure(
+            code == ENOENT ? .commandNotFound : .commandNotExecutable,
+            "\(String(decoding: name.map(UInt8.init(bitPattern:)), as: UTF8.self)): \(errorText(code))")
     }
 
+    /// Waits for news of the child. Ctrl-Z may stop it before it is the command, and then us: whoever waits for us must see that.
+    private func stopWithChild() {
+        var news = pollfd(fd: channel.raw, events: Int16(POLLIN), revents: 0)
+        while poll(&news, 1, Self.stopInterval) <= 0 {
+            var stopped = siginfo_t()
+            // Its end is the channel's, too, and told there.
+            if waitid(P_PID, id_t(pid), &stopped, WSTOPPED | WNOHANG) == 0, stopped.si_signo == SIGCHLD { kill(getpid(), SIGSTOP) }
+        }
+    }
+
+    /// Milliseconds between two looks whether the child was stopped. Most commands are there sooner.
+    private static let stopInterval: Int32 = 100
+
     /// Whether there is a file of that name where it is looked for.
-    private func isAnywhere(_ name: String) -> Bool {
-        guard !name.contains("/") else { return true }
-        let path = getenv("PATH").map { String(cString: $0) } ?? "/bin:/usr/bin"
-        return path.split(separator: ":", omittingEmptySubsequences: false).contains { access("\($0)/\(name)", F_OK) == 0 }
+    private func isAnywhere(_ name: [CChar]) -> Bool {
+        let (colon, slash) = (CChar(bitPattern: UInt8(ascii: ":")), CChar(bitPattern: UInt8(ascii: "/")))
+        guard !name.contains(slash) else { return true }
+        let path = getenv("PATH").map { bytes($0) } ?? bytes("/bin:/usr/bin")
+        return path.split(separator: colon, omittingEmptySubsequences: false).contains {
+            access(Array($0) + [slash] + name + [0], F_OK) == 0
+        }
     }
 
     /// A child that will not become the command.
@@ -204,9 +222,9 @@ private func mayMakeNamespaces() -> Bool {
 
 /// Has whoever is started in `body` ask name servers by TCP: glibc's resolver does, and others may. Not every proxy carries UDP.
 private func withTCPResolver<Value>(_ body: () -> Value) -> Value {
-    let before = getenv("RES_OPTIONS").map { String(cString: $0) }
-    setenv("RES_OPTIONS", before.map { "\($0) use-vc" } ?? "use-vc", 1)
-    defer { if let before { setenv("RES_OPTIONS", before, 1) } else { unsetenv("RES_OPTIONS") } }
+    let before = getenv("RES_OPTIONS").map { bytes($0) }
+    setenv("RES_OPTIONS", (before.map { $0 + bytes(" ") } ?? []) + bytes("use-vc") + [0], 1)
+    defer { if let before { setenv("RES_OPTIONS", before + [0], 1) } else { unsetenv("RES_OPTIONS") } }
     return body()
 }
 

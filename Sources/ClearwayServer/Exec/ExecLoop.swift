@@ -59,20 +59,38 @@ struct ExecLoop: ~Copyable {
             switch number {
             case SIGCHLD: mayHaveChanged = true
             case SIGCONT: wasContinued = true
-            default: handOn(number, fromTerminal: info.ssi_code == Self.fromKernel)
+            default: handOn(number, info)
             }
         }
         if wasContinued, status == nil { kill(child, SIGCONT) }
         if mayHaveChanged { watchChild(wasContinued: wasContinued) }
     }
 
-    /// SI_KERNEL: the terminal's doing, which concerns its whole foreground group. Source: `sigaction(2)`.
+    /// SI_KERNEL. Source: `sigaction(2)`.
     private static let fromKernel: Int32 = 0x80
 
-    private mutating func handOn(_ signal: Int32, fromTerminal: Bool) {
-        guard status == nil else { return cut() }
-        // Twice would be once too often: a second Ctrl-C means something else to many programs.
-        if fromTerminal, getpgid(child) == getpgrp() { return }
+    /// Whether a terminal has sent it. That concerns a whole group of processes.
+    private func isTerminals(_ signal: Int32, _ info: signalfd_siginfo) -> Bool {
+        switch signal {
+        case SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH: info.ssi_code == Self.fromKernel
+        default: false
+        }
+    }
+
+    private mutating func handOn(_ signal: Int32, _ info: signalfd_siginfo) {
+        // What we have brought upon ourselves, as by a log file that grows too large.
+        if info.ssi_pid == UInt32(getpid()) { return }
+        guard status == nil else {
+            switch signal {
+            case SIGTERM, SIGINT, SIGHUP, SIGQUIT: return cut()
+            case SIGTSTP: kill(getpid(), SIGSTOP)
+            default: break
+            }
+            return
+        }
+        // Twice would be once too often: a second Ctrl-C means something else to many programs. And one that handles Ctrl-Z, or
+        // ignores it, does not stop, or not yet: we do when it has.
+        if isTerminals(signal, info), getpgid(child) == getpgrp() { return }
         kill(child, signal)
     }
 

@@ -9,10 +9,9 @@ public struct ExecRequest: Sendable {
     public var upstream: String?
     /// Tell of each session.
     public var isVerbose = false
-    /// The command and its arguments; not empty.
-    public var command: [String]
+    public var command: CommandWords
 
-    public init(command: [String]) { self.command = command }
+    public init(command: CommandWords) { self.command = command }
 }
 
 extension ExecRequest {

@@ -19,7 +19,7 @@ public func execute(_ request: ExecRequest) throws(Failure) -> Int32 {
         asksByTCP: configuration.upstreams.contains { $0.exit == nil })
     let server = try ExecServer(configuration, namespace, ipv6: ipv6)
     try server.start()
-    try namespace.execute(request.command[0])
+    try namespace.execute(request.command.name)
     return ExecLoop(server, child: namespace.pid).run()
 }
 

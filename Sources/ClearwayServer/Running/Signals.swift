@@ -7,13 +7,20 @@ struct Signals: ~Copyable {
 
     /// Those that `run` answers.
     static let ofServer = set(SIGTERM, SIGINT, SIGHUP, SIGUSR1)
-    /// Those that `exec` hands on to the command, or learns from what became of it.
-    static let ofCommand = set(SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGCHLD)
+    /// Those that `exec` hands on to the command, or learns from what became of it: all that can be, but the faults of a program.
+    static let ofCommand = all(but: SIGPIPE, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT)
 
     private static func set(_ numbers: Int32...) -> sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
         for number in numbers { sigaddset(&set, number) }
+        return set
+    }
+
+    private static func all(but numbers: Int32...) -> sigset_t {
+        var set = sigset_t()
+        sigfillset(&set)
+        for number in numbers { sigdelset(&set, number) }
         return set
     }
 

@@ -39,9 +39,6 @@ final class Datagrams {
     var entries: [Entry] = []
     /// Flows that have entries.
     var touched: [Flow] = []
-    /// The one whose datagrams are being sent. What ICMP tells of it meanwhile ends it when they are counted.
-    unowned(unsafe) var sending: Flow?
-    var toldOfSending: (ending: Ending, reason: UnreachableSender.Reason)?
     private var numbers: UInt32 = 0
     /// Open now, with proxies.
     var associations = 0

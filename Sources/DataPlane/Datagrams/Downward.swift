@@ -113,28 +113,31 @@ extension Datagrams {
                 report(.proxyLimit, flow.endpoint.side, "no answers from port \(source.port): \(failure)")
             }
         }
-        table.touch(flow, flow.isQuestion ? .done : .answered, now: worker.loop.now)
+        table.touch(flow, flow.stageWhenAnswered, now: worker.loop.now)
     }
 
     /// ICMP has said something of a datagram.
     func told(_ error: Int32, of destination: SocketAddress, through mapping: Mapping) {
-        guard let flow = table[FlowKey(mapping.endpoint.key, to: destination)] else { return }
+        guard let flow = table[FlowKey(mapping.endpoint.key, to: destination)], case .direct(let own) = flow.way, own === mapping
+        else { return }
         switch error {
-        case ECONNREFUSED: end(flow, .upstreamRefused, .port)
-        case EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, EACCES, ENOPROTOOPT, EPROTO: end(flow, .upstreamUnreachable, .host)
+        case ECONNREFUSED: doesNotArrive(flow, .upstreamRefused, .port)
+        case EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, EACCES, ENOPROTOOPT, EPROTO:
+            doesNotArrive(flow, .upstreamUnreachable, .host)
         // Too large for some way: the kernel has taken note, and the next one goes in fragments.
         default: break
         }
     }
 
-    /// Ends a flow whose datagrams do not arrive, and has the client know.
-    func end(_ flow: Flow, _ ending: Ending, _ reason: UnreachableSender.Reason) {
-        guard flow !== sending else {
-            toldOfSending = (ending, reason)
-            return
-        }
+    /// Has the client know that what it sends does not arrive.
+    ///
+    /// The flow stays for its time, and so does the client's outside endpoint: a message that anybody may have sent ends nothing, and a
+    /// server that is started again hears the client as before (RFC 4787, REQ-10). Unless somebody answers, it is why the flow ends then.
+    func doesNotArrive(_ flow: Flow, _ ending: Ending, _ reason: UnreachableSender.Reason) {
         tell(flow, reason)
-        finish(flow, ending)
+        flow.refusal = ending
+        // For a question that is an answer: the next resolver is asked, from another port.
+        if flow.isQuestion, flow.stage == .unanswered { table.touch(flow, .done, now: worker.loop.now) }
     }
 
     func tell(_ flow: Flow, _ reason: UnreachableSender.Reason) {

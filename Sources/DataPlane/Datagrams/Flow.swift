@@ -6,7 +6,7 @@ internal import TransparentSockets
 final class Flow {
     /// How long it may be silent.
     enum Stage: Int, CaseIterable {
-        /// Nobody has answered so far.
+        /// Nobody has answered so far; a question: not all that was asked.
         case unanswered
         case answered
         /// A question that has its answer.
@@ -44,6 +44,8 @@ final class Flow {
     var datagramsDown: UInt64 = 0
     /// Bytes of the datagram that came last from the client.
     var lastLength = 0
+    /// Why what was sent last does not arrive, as far as was told.
+    var refusal: Ending?
     /// When its proxy failed; 0: it has not.
     var failedAt: UInt64 = 0
     /// When the client was told last that nothing arrives; 0: never.
@@ -69,8 +71,21 @@ final class Flow {
     }
 
     var isOpen: Bool { share != nil }
-    /// A question and an answer is all there is.
-    var isQuestion: Bool { destination.port == 53 }
+
+    /// Questions that one flow asks at most: two of a resolver's, for both families, and both again. What sends more is none.
+    static let mostQuestions: UInt64 = 8
+
+    /// Questions and their answers are all there is.
+    var isQuestion: Bool { destination.port == 53 && datagramsUp <= Self.mostQuestions }
+
+    /// Where it stands when the client has sent something. A question that is asked again waits for another answer.
+    var stageWhenAsked: Stage { stage == .done ? .unanswered : stage }
+
+    /// Where it stands when something has come for the client.
+    var stageWhenAnswered: Stage {
+        guard isQuestion else { return .answered }
+        return datagramsDown >= datagramsUp ? .done : .unanswered
+    }
 }
 
 /// A client's address and port. It keeps one outside endpoint towards everybody (RFC 4787 §4.1), so its flows share their sockets.

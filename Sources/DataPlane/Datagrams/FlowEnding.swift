@@ -57,6 +57,7 @@ extension Datagrams {
         case .nowhere: return
         }
         worker.flowCarried(up: flow.up, down: flow.down)
-        worker.observer.sessionEnded(record(of: flow, ending, local))
+        let refusal = flow.datagramsDown == 0 ? flow.refusal : nil
+        worker.observer.sessionEnded(record(of: flow, refusal ?? ending, local))
     }
 }

@@ -64,13 +64,13 @@ final class Mapping {
     }
 
     func send(_ parts: UnsafeMutablePointer<iovec>, _ count: Int, segment: Int, to destination: SocketAddress) -> Int {
-        // The socket may be another's.
-        guard flows > 0 else { return -Int(EBADF) }
         var to = destination.packed
-        var result = cs_send_datagrams(raw, parts, Int32(count), &to, nil, UInt16(truncatingIfNeeded: segment))
-        // What ICMP said of an earlier datagram, perhaps of another flow's.
-        if result < 0, takeErrors(), flows > 0 {
-            result = cs_send_datagrams(raw, parts, Int32(count), &to, nil, UInt16(truncatingIfNeeded: segment))
+        let result = pastErrors {
+            // The socket may be another's.
+            guard flows > 0 else { return -Int(EBADF) }
+            return cs_send_datagrams(raw, parts, Int32(count), &to, nil, UInt16(truncatingIfNeeded: segment))
+        } take: {
+            takeErrors()
         }
         if local == nil, result >= 0, flows > 0 { learnLocal() }
         return result
@@ -88,16 +88,8 @@ final class Mapping {
     /// - Returns: whether there was something.
     @discardableResult
     private func takeErrors() -> Bool {
-        var told = cs_told_error()
-        var taken = 0
-        // As many as there can be without a sender that never stops.
-        while taken < 64, cs_take_error(raw, &told) == 0 {
-            taken += 1
-            guard told.origin != 1, let destination = SocketAddress(packed: told.to) else { continue }
-            datagrams.told(told.error, of: destination, through: self)
-        }
-        // Without a message in the queue the error is in the socket alone.
-        return connectionError(raw) != nil || taken > 0
+        guard flows > 0 else { return false }
+        return takeToldErrors(raw) { error, destination in datagrams.told(error, of: destination, through: self) }
     }
 }
 

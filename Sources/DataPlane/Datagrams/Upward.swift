@@ -98,15 +98,13 @@ extension Datagrams {
     }
 
     func sendUp(_ flow: Flow) {
-        // What was told while another one's were sent has ended it; the next datagram opens it again.
+        // What made room for another one meanwhile.
         guard flow.isOpen else { return drop(.unsent, waiting(of: flow).reduce(0) { $0 + $1.count }) }
         var outcome = BurstWriter.Outcome()
         switch flow.way {
         case .direct(let mapping):
             mapping.note(flow)
-            sending = flow
             write(flow, &outcome) { mapping.send($0, $1, segment: $2, to: flow.destination) }
-            sending = nil
         case .association(let association):
             association.note(flow)
             guard association.isOpen else {
@@ -168,9 +166,7 @@ extension Datagrams {
         flow.up &+= outcome.bytes
         flow.datagramsUp &+= outcome.datagrams
         if outcome.dropped > 0 { note(outcome, flow) }
-        if let (ending, reason) = toldOfSending.take() { end(flow, ending, reason) }
-        // A question that is asked again waits for another answer.
-        table.touch(flow, flow.stage == .done ? .unanswered : flow.stage, now: worker.loop.now)
+        table.touch(flow, flow.stageWhenAsked, now: worker.loop.now)
     }
 
     func note(_ outcome: BurstWriter.Outcome, _ flow: Flow) {
@@ -178,8 +174,10 @@ extension Datagrams {
         switch outcome.error {
         // Nothing takes it now; UDP may lose it.
         case EAGAIN, ENOBUFS, ENOMEM, EMSGSIZE: break
-        // No route leads there, or one that says no: a router between the two would tell the client.
-        case ENETUNREACH, EHOSTUNREACH, EACCES: if flow.isOpen { end(flow, .upstreamUnreachable, .host) }
+        // No route leads there, or one that says no: a router between the two would tell the client. One may come back.
+        case ENETUNREACH, EHOSTUNREACH, EACCES:
+            doesNotArrive(flow, .upstreamUnreachable, .host)
+            if flow.datagramsUp == 0 { finish(flow, .upstreamUnreachable) }
         default:
             let error = SocketError(call: "sendmsg", errno: Errno(rawValue: outcome.error))
             if outcome.error == EPERM { report(.proxyError, flow.endpoint.side, "\(flow.destination): \(error)") }
