@@ -258,6 +258,26 @@ extension Situations {
             }
         }
 
+        /// It keeps no place at the service that others wait for.
+        @Test func aClientThatLeaves() throws {
+            try play(Variant(), configuration: Self.configuration(response: "x", keys: "max_connections = 1")) { stage in
+                let scanner = try stage.peer(in: stage.topology.router)
+                try scanner.perform("icap", ["manner": "silent"])
+                for round in 1...2 {
+                    let leaving = try MessageExchange(stage)
+                    try leaving.ask(Self.request, seen: Self.request)
+                    try stage.server.send(leaving.server, Self.response)
+                    try waitUntil("a message at the service") {
+                        try scanner.perform("icap_seen").strings("heads").count == round
+                    }
+                    try stage.client.reset(leaving.client)
+                    #expect(try stage.server.drain(leaving.server).end != "timeout")
+                }
+                try scanner.perform("icap", ["manner": "unchanged"])
+                #expect(try exchange(stage).text == Self.heard)
+            }
+        }
+
         /// An answer in place of the request, which the server never hears.
         @Test func requestsAreAnswered() throws {
             try play(Variant(), configuration: Self.configuration(request: "x")) { stage in
