@@ -389,6 +389,27 @@ extension Situations {
             }
         }
 
+        /// Servers and clients write heads and bodies one after the other, and wait for the first to be acknowledged (Nagle). The quickest of
+        /// several counts: it is a delay of 40 ms and more, or none.
+        @Test func whatIsNotWholeIsAcknowledged() throws {
+            let variant = Variant()
+            try play(variant, configuration: Self.configuration(variant)) { stage in
+                let exchange = try MessageExchange(stage)
+                var (requests, responses) = ([Double](), [Double]())
+                for _ in 1...8 {
+                    let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+                    let sent = try stage.client.perform("send_acknowledged", ["socket": exchange.client, "text": request])
+                    requests.append(sent.double("seconds"))
+                    try exchange.ask("body", seen: request + "body")
+                    let response = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+                    let answered = try stage.server.perform("send_acknowledged", ["socket": exchange.server, "text": response])
+                    responses.append(answered.double("seconds"))
+                    try exchange.answer("ok", seen: response + "ok")
+                }
+                #expect(requests.min()! < 0.03 && responses.min()! < 0.03, "\(requests) \(responses)")
+            }
+        }
+
         /// A client keeps its connection for as long as it likes: the next request meets the new rules all the same.
         @Test func rulesThatHaveChanged() throws {
             let variant = Variant()

@@ -1,3 +1,5 @@
+internal import TransparentSockets
+
 /// What went wrong as a message was adapted, and on whose side.
 struct AdaptationFault: Error {
     enum Side { case relay, server, service }
@@ -57,6 +59,8 @@ final class Wire {
             return true
         }
         hasSpoken = true
+        // Whoever writes a message in small pieces may wait for that before the next one.
+        acknowledgeNow(socket.raw)
         if counts { movedAt = loop.now }
         return true
     }

@@ -103,6 +103,8 @@ final class HTTPRelay {
     /// Whose share of the handshakes this one is part of.
     var heldShare: IPAddress?
     var pace: BodyPace
+    /// Bytes that were moved each way when their acknowledgement was thought of last.
+    var acknowledged: (up: UInt64, down: UInt64) = (0, 0)
     /// When the loop looks at the deadline next.
     var armedAt = UInt64.max
 
@@ -194,12 +196,12 @@ final class HTTPRelay {
                 session.report(error == -EPROTO ? .upstreamProtocol : .upstreamReset, "a response ended early"))
         case .sinkFailed: return .ended(.clientReset)
         case .budgetUsed: return .comeBack
-        case .waiting: return requestStep == .budgetUsed ? .comeBack : .goOn
-        case .sourceFailed, .finished: break
+        case .waiting, .sourceFailed, .finished: break
         }
         // Only now is the client done with this one, and its time for the next one begins.
-        if transaction!.response.isDone { return endTransaction() }
+        if transaction!.response.isDone, responseStep != .waiting { return endTransaction() }
         if requestStep == .budgetUsed { return .comeBack }
+        acknowledge()
         return .goOn
     }
 

@@ -2,6 +2,7 @@ internal import CSockets
 internal import Glibc
 internal import Protocols
 internal import TLS
+internal import TransparentSockets
 
 // What the relay of requests reads and writes: the client's socket, and the upstream's, through which TLS may be spoken.
 
@@ -63,6 +64,20 @@ extension HTTPRelay {
         }
         return (channel.receive(buffer, room), channel.isDrained)
     }
+
+    /// Acknowledges what has come of a message that is not whole. Whoever writes it in small pieces waits for that before the next one (RFC
+    /// 896); of many bytes the kernel sees to it.
+    func acknowledge() {
+        guard let transaction else { return }
+        let new = (up: up.moved &- acknowledged.up, down: down.moved &- acknowledged.down)
+        acknowledged = (up.moved, down.moved)
+        if !transaction.request.isDone, new.up > 0, new.up < Self.manyBytes { acknowledgeNow(client) }
+        let isPart = transaction.response.isWaiting ? !responseStash.isEmpty : !transaction.response.isDone && new.down > 0
+        if isPart, new.down < Self.manyBytes { acknowledgeNow(upstream) }
+    }
+
+    /// Two full segments.
+    private static var manyBytes: UInt64 { 3_000 }
 
     /// The upstream has ended, or has said what nobody asked for: it is not asked again.
     var isUpstreamOver: Bool {

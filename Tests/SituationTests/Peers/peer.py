@@ -169,6 +169,19 @@ def op_send(socket_, text):
     return {}
 
 
+def op_send_acknowledged(socket_, text):
+    """Sends `text`, and tells after how many seconds the other side had acknowledged it."""
+    sock = find(socket_)
+    started = time.monotonic()
+    sock.sendall(text.encode("latin-1"))
+    left = bytearray(4)
+    while fcntl.ioctl(sock, termios.TIOCOUTQ, left) is not None and int.from_bytes(left, sys.byteorder):
+        if time.monotonic() - started > WAIT:
+            raise TimeoutError
+        time.sleep(0.001)
+    return {"seconds": time.monotonic() - started}
+
+
 def op_send_twice(socket_, text):
     """Sends `text` in two writes, with Nagle's algorithm on: how many seconds until all of it was acknowledged."""
     sock, half = find(socket_), len(text) // 2
