@@ -104,8 +104,19 @@ final class Program {
         try waitFor("the end of process \(pid)", limit: limit) { poll() }
     }
 
+    /// SIGSTOP takes effect in each thread by itself: when this returns, none does anything any more.
     func signal(_ signal: Int32) {
-        if isRunning { kill(pid, signal) }
+        guard isRunning else { return }
+        kill(pid, signal)
+        if signal == SIGSTOP { try? waitUntil("the stop of process \(pid)") { isStopped } }
+    }
+
+    private var isStopped: Bool {
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
+        return threads.allSatisfy {
+            let status = (try? String(contentsOfFile: "/proc/\(pid)/task/\($0)/status", encoding: .utf8)) ?? ""
+            return status.contains("\nState:\tT")
+        }
     }
 
     /// Ends it now, whatever it is doing, and collects it.
