@@ -192,6 +192,8 @@ extension Session {
             if await isVerified(name) { http.verifiedName = name } else { http.refusedName = name }
         case .credentials(let credentials, let field):
             guard let login = settings.login else { return true }
+            // Until it is known who this one is, it is nobody: what was right before shows nobody either.
+            http.acceptedCredentials = []
             switch await isAccepted(credentials, login, until: worker.loop.now + worker.settings.handshakeTimeout) {
             case .success(true):
                 http.acceptedCredentials = field

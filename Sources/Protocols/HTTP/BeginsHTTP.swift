@@ -26,7 +26,8 @@ public func beginsHTTP(_ bytes: Span<UInt8>) -> Bool? {
     }
     guard end == bytes.count else { return false }
     guard end > HeadReader.longestStartLine else { return nil }
-    // Too long for us, and not for all: a path tells it, too.
+    // Too long for us, and not for all: a path tells it, too; and of blanks alone, nobody knows what follows.
+    guard target + 5 <= bytes.count else { return true }
     return bytes[target] == UInt8(ascii: "/") || bytes.isText(target..<target + 5, "http:")
 }
 

@@ -19,6 +19,7 @@ public struct FuzzTarget: Sendable {
         FuzzTarget(name: "connect-server", check: checkConnectServer),
         FuzzTarget(name: "page-server", check: checkPageServer),
         FuzzTarget(name: "socks-datagram", check: checkSOCKSDatagram),
+        FuzzTarget(name: "begins-http", check: checkBeginsHTTP),
         FuzzTarget(name: "http-request", check: checkRequestMessage),
         FuzzTarget(name: "http-response", check: checkResponseMessage),
         FuzzTarget(name: "http-chunks", check: checkChunks),

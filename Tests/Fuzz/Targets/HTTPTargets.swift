@@ -14,6 +14,17 @@ func checkRequestMessage(_ bytes: [UInt8]) -> String? {
     }
 }
 
+/// Also of bytes that go on like the last one for longer than a first line may be.
+func checkBeginsHTTP(_ bytes: [UInt8]) -> String? {
+    _ = beginsHTTP(bytes.span)
+    _ = beginsWithPage(bytes.span)
+    guard let last = bytes.last else { return nil }
+    let more = bytes + [UInt8](repeating: last, count: 9_000)
+    _ = beginsHTTP(more.span)
+    _ = beginsWithPage(more.span)
+    return nil
+}
+
 /// The first byte says what the response answers, too.
 func checkResponseMessage(_ bytes: [UInt8]) -> String? {
     let method: RequestMethod = (bytes.first ?? 0) & 1 == 0 ? .get : .head

@@ -11,6 +11,7 @@ import Testing
             "\u{B}GET /", "GET\u{B}/x\u{C}HTTP/1.1", "GET\r/x\rHTTP/1.1\r\n", "\u{1F}PURGE\u{1C}/ HTTP/1.1",
             String(repeating: "\r\n", count: 40), String(repeating: "\r\n", count: 40) + "GE",
             "PURGE /" + String(repeating: "a", count: 9_000), "PURGE http://a/" + String(repeating: "a", count: 9_000),
+            "PURGE" + String(repeating: " ", count: 9_000), "PURGE" + String(repeating: " ", count: 9_000) + "http",
         ] {
             #expect(begins(text) == true, "\(text)")
         }
