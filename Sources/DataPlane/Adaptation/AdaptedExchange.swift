@@ -13,6 +13,8 @@ final class AdaptedExchange {
     weak var session: Session?
     let listener: String
     let client: String
+    /// Whose share of the services' connections it takes.
+    let source: IPAddress
     let settings: ICAPSettings
     let requestService: ICAPService?
     let responseService: ICAPService?
@@ -35,6 +37,8 @@ final class AdaptedExchange {
     var method = RequestMethod.get
     /// Bodies that move beside what ``run()`` does.
     var pumps: [BodyPump] = []
+    /// As many as the relay takes.
+    private static let mostInterim = 16
     /// Turns since others had theirs.
     private var turns = 0
 
@@ -46,6 +50,7 @@ final class AdaptedExchange {
         self.session = session
         listener = session.settings.name
         client = "\(session.client.value.address)"
+        source = BackOff.source(of: session.client.value.address)
         self.settings = settings
         requestService = request
         responseService = response
@@ -143,7 +148,11 @@ final class AdaptedExchange {
 
     private func response(to request: RequestHead, _ requestHead: [UInt8], _ path: String) async throws(AdaptationFault) -> Bool {
         var response = try await nextResponse(to: request.message.method)
+        var interim = 0
         while response.message.isInterim {
+            interim += 1
+            guard interim <= Self.mostInterim else { throw server.fault("interim responses without end") }
+            while !relay.hasRoom { try await turn() }
             if !hasSaidContinue || response.message.status != 100 { relay.output += response.bytes }
             response = try await nextResponse(to: request.message.method)
         }
@@ -208,6 +217,7 @@ final class AdaptedExchange {
         try await flushRelay()
         leaveService()
         return keepsAlive && !isSpent && pumps.allSatisfy(\.isDone) && !server.isDeaf && server.unsent == 0
+            && server.input.isEmpty
     }
 
     func flushRelay() async throws(AdaptationFault) {
@@ -275,8 +285,8 @@ final class AdaptedExchange {
         guard !isNews else { return await share() }
         guard !relay.socket.isHungUp else { throw relay.fault("the relay is gone") }
         var deadline = UInt64.max
-        // While it waits for us, it may.
-        if let service, service.unsent > 0 || awaitsService && upload?.isHungry != true {
+        // While it waits for us, it may; nor is it late when we do not hear it, for the client takes nothing.
+        if let service, relay.hasRoom, service.unsent > 0 || awaitsService && upload?.isHungry != true {
             if !isWaiting { service.touch() }
             isWaiting = true
             deadline = service.movedAt &+ settings.timeout

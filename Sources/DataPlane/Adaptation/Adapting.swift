@@ -75,15 +75,20 @@ extension AdaptedExchange {
         } catch {
             guard error.side == .service else { throw error }
             dropService()
-            guard settings.passesOnFailure, !original.isLost else { return .failed(error.reason) }
+            // Else whoever keeps it busy could have everything pass.
+            guard settings.passesOnFailure, !original.isLost, !error.isBusy else { return .failed(error.reason) }
             warn(error.reason + ", passed on")
             return .unchanged
         }
     }
 
     private func enter(_ service: ICAPService) async throws(AdaptationFault) {
-        guard await service.enter(bell, until: worker.loop.now &+ settings.timeout) else {
-            throw AdaptationFault(side: .service, reason: "all its connections are busy")
+        let isAdmitted = await service.enter(bell, of: source, until: worker.loop.now &+ settings.timeout) { [relay] in
+            relay.socket.isHungUp
+        }
+        guard isAdmitted else {
+            guard !relay.socket.isHungUp else { throw relay.fault("the relay is gone") }
+            throw AdaptationFault(side: .service, reason: "all its connections are busy", isBusy: true)
         }
         entered = service
     }
@@ -264,7 +269,7 @@ extension AdaptedExchange {
         upload = nil
         awaitsService = false
         mayReuse = false
-        entered?.leave()
+        entered?.leave(source)
         entered = nil
     }
 }

@@ -47,22 +47,28 @@ struct BodySource {
             if wire.hasEnded { framing = .over }
             return isNews || count > 0
         case .chunked(var chunks):
-            let (length, step): (Int, ChunkedReader.Step)
-            do throws(MessageFault) {
-                (length, step) = try chunks.advance(wire.input.span)
-            } catch {
-                throw wire.fault(error.reason)
+            // All that have come, for what is taken moves the rest.
+            var position = 0
+            var isWaiting = false
+            while !isWaiting, !isOver {
+                let (length, step): (Int, ChunkedReader.Step)
+                do throws(MessageFault) {
+                    (length, step) = try chunks.advance(wire.input.span.extracting(position..<wire.input.count))
+                } catch {
+                    throw wire.fault(error.reason)
+                }
+                framing = .chunked(chunks)
+                switch step {
+                case .data(let place):
+                    bytes.append(contentsOf: wire.input[position + place.lowerBound..<position + place.upperBound])
+                case .end: framing = .over
+                case .needsMore: isWaiting = true
+                }
+                position += length
             }
-            framing = .chunked(chunks)
-            switch step {
-            case .data(let place): bytes.append(contentsOf: wire.input[place])
-            case .end: framing = .over
-            case .needsMore:
-                guard length == 0, wire.hasEnded else { break }
-                throw wire.fault("a body that ended early")
-            }
-            wire.consume(length)
-            return isNews || length > 0 || isOver
+            wire.consume(position)
+            if position == 0, isWaiting, wire.hasEnded { throw wire.fault("a body that ended early") }
+            return isNews || position > 0 || isOver
         }
     }
 }

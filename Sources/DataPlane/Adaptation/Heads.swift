@@ -75,7 +75,10 @@ extension AdaptedExchange {
                 throw wire.fault((kind == .request ? MessageFault(ofRequest: error) : MessageFault(ofResponse: error)).reason)
             }
             // Of a head, a part is nothing yet.
-            if try wire.fill(counts: false) { continue }
+            if try wire.fill(counts: false) {
+                await share()
+                continue
+            }
             if wire.hasEnded {
                 guard wire.input.isEmpty else { throw wire.fault("it ended in the middle of a header") }
                 return nil

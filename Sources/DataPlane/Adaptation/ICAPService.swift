@@ -1,4 +1,5 @@
 internal import Protocols
+internal import TransparentSockets
 
 /// One service of ICAP, as one worker knows it: its connections, and what it says of itself.
 final class ICAPService {
@@ -13,7 +14,9 @@ final class ICAPService {
     let connections: ServiceConnections
     private unowned(unsafe) let worker: Worker
     private var busy = 0
-    private var waiting: [Bell] = []
+    private var waiting: [(bell: Bell, source: IPAddress)] = []
+    /// Of the busy ones, by the clients' sources.
+    private var shares: [IPAddress: Int] = [:]
     private var known: (options: ICAPOptions, tag: [UInt8]?, expiresAt: UInt64)?
 
     init(_ settings: ICAPSettings, _ service: ICAPSettings.Service, _ member: UpstreamMember, _ worker: Worker) {
@@ -42,34 +45,47 @@ final class ICAPService {
     /// Connections that it may have now.
     private var limit: Int { min(settings.mostConnections, known?.options.mostConnections ?? .max) }
 
-    /// Waits for the right to a connection. ``leave()`` must follow.
+    /// Whether one of that source may have another: half of them at most, so that slow ones leave room for others.
+    private func mayEnter(_ source: IPAddress) -> Bool {
+        busy < limit && shares[source, default: 0] < max(1, (limit + 1) / 2)
+    }
+
+    /// Waits for the right to a connection. ``leave(_:)`` must follow.
     ///
+    /// - Parameters:
+    ///   - source: of the client (``BackOff/source(of:)``).
+    ///   - isGone: asked whenever the bell rings: nobody wants it any more.
     /// - Returns: false: there was none.
-    func enter(_ bell: Bell, until deadline: UInt64) async -> Bool {
-        while busy >= limit {
-            if !waiting.contains(where: { $0 === bell }) {
+    func enter(_ bell: Bell, of source: IPAddress, until deadline: UInt64, unless isGone: () -> Bool) async -> Bool {
+        while !mayEnter(source) {
+            if !waiting.contains(where: { $0.bell === bell }) {
                 guard waiting.count < Self.mostWaiting else { return false }
-                waiting.append(bell)
+                waiting.append((bell, source))
             }
-            guard await bell.wait(until: deadline) else {
-                waiting.removeAll { $0 === bell }
+            let isRung = await bell.wait(until: deadline)
+            guard isRung, !isGone() else {
+                waiting.removeAll { $0.bell === bell }
                 // Whoever has made room may have told nobody else.
-                if busy < limit { ringNext() }
+                ringNext()
                 return false
             }
         }
-        waiting.removeAll { $0 === bell }
+        waiting.removeAll { $0.bell === bell }
         busy += 1
+        shares[source, default: 0] += 1
         return true
     }
 
-    func leave() {
+    func leave(_ source: IPAddress) {
         busy -= 1
+        let left = shares[source, default: 0] - 1
+        shares[source] = left > 0 ? left : nil
         ringNext()
     }
 
-    /// The one that has waited longest. It is told once: two that leave at a time make room for two.
+    /// The one that has waited longest and may have what is free. It is told once: two that leave at a time make room for two.
     private func ringNext() {
-        if !waiting.isEmpty { waiting.removeFirst().ring() }
+        guard let next = waiting.firstIndex(where: { mayEnter($0.source) }) else { return }
+        waiting.remove(at: next).bell.ring()
     }
 }

@@ -6,7 +6,13 @@ extension AdaptedExchange {
         pumps = []
         let ways = [(from: relay, to: server), (from: server, to: relay)]
         var ended = [false, false]
+        var deadline = UInt64.max
         while ended != [true, true] {
+            // The client is gone: what it has said last is handed on, and what the server might still say, nobody hears.
+            if relay.socket.isGone {
+                guard !ended[0] else { return }
+                if deadline == .max { deadline = worker.loop.now &+ settings.timeout }
+            }
             var isNews = false
             for (index, way) in ways.enumerated() where !ended[index] {
                 if way.to.hasRoom, try way.from.fill() { isNews = true }
@@ -25,7 +31,7 @@ extension AdaptedExchange {
             if isNews {
                 await share()
             } else {
-                guard await bell.wait(until: .max) else { return }
+                guard await bell.wait(until: deadline) else { return }
             }
         }
     }

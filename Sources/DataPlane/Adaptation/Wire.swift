@@ -7,6 +7,8 @@ struct AdaptationFault: Error {
     let reason: String
     /// Nothing was heard in time; the connection may be well.
     var isLate = false
+    /// It was not asked: there was no room for another exchange with it.
+    var isBusy = false
 }
 
 /// A socket with what was read from it and is not used yet, and what it has not taken yet. Neither grows beyond its bound, as long as
@@ -14,9 +16,9 @@ struct AdaptationFault: Error {
 final class Wire {
     /// Bytes that are read ahead: two heads, as they come together from a service.
     private static let mostUnread = 1 << 17
-    private static let piece = 1 << 16
+    private static let piece = 1 << 14
     /// Past it, nobody writes more.
-    private static let fullOutput = 1 << 16
+    private static let fullOutput = 1 << 14
 
     let socket: LoopSocket
     let side: AdaptationFault.Side

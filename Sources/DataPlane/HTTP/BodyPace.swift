@@ -80,6 +80,8 @@ extension HTTPRelay {
     /// The client is to send on, and all that has come of the body is handed on.
     private var awaitsBody: Bool {
         guard case .exchanging = phase, let transaction, !transaction.request.isDone else { return false }
+        // Whoever answers meanwhile may be talking with it.
+        guard transaction.response.isWaiting else { return false }
         // Who has asked whether to send it waits for the server's word.
         if transaction.awaitsContinue, transaction.interim == 0, up.moved == transaction.headEnd { return false }
         return up.rest == nil && up.inPipe == 0

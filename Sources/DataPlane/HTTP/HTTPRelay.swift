@@ -297,6 +297,8 @@ final class HTTPRelay {
         }
     }
 
+    private var halfClosed: Ending? { up.isHungUp && session.worker.settings.halfCloseTimeout > 0 ? .proxyHalfClose : nil }
+
     /// What becomes of it then, and how the client is told.
     ///
     /// - Returns: nil: it is not so late yet.
@@ -309,10 +311,10 @@ final class HTTPRelay {
             let page = ErrorPage(408, "The request took too long to come.").bytes(closes: true)
             return .dismiss(stash.isEmpty ? [] : page, .clientSlow)
         case .opening: return .goOn
-        case .exchanging where up.isHungUp && session.worker.settings.halfCloseTimeout > 0: return .ended(.proxyHalfClose)
         case .exchanging where transaction?.response.isWaiting == true && transaction?.request.isDone == true:
             let page = ErrorPage(504, "The server does not answer.")
-            return .dismiss(page.bytes(closes: true, isHead: transaction?.method == .head), .proxyIdle)
+            return .dismiss(page.bytes(closes: true, isHead: transaction?.method == .head), halfClosed ?? .proxyIdle)
+        case .exchanging where halfClosed != nil: return .ended(.proxyHalfClose)
         case .exchanging, .closing: return .ended(.proxyIdle)
         }
     }

@@ -44,7 +44,8 @@ public final class HTTPSettings: Sendable {
         self.relaysOthers = relaysOthers
         self.via = via
         viaBytes = via.map { Array($0.utf8) }
-        self.requestChanges = requestChanges
+        // Who asks for parts could have a file that is scanned part by part.
+        self.requestChanges = icap?.response == nil ? requestChanges : requestChanges.omitting(["Range", "If-Range"])
         self.responseChanges = responseChanges
         self.login = login
         self.realm = realm

@@ -49,6 +49,10 @@ extension Session {
         _ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, forOrigin origin: Int, in http: HTTPRelay
     ) -> Verdict {
         decision = Decision(.upstream(origin), rule: nil)
+        // What came behind it would be seen by nobody.
+        guard request.method != .connect else {
+            return .respond(ErrorPage(405, "This is a server, which makes no tunnels."), .proxyRejected)
+        }
         guard !routes.policy.rules.isEmpty else { return .forward(decision.action) }
         let found = routes.policy.decide(originQuery(in: http))
         decision.rule = found.rule

@@ -57,7 +57,7 @@ extension Session {
         let deadline = worker.loop.now &+ authorization.timeout
         guard let authorizer = worker.services.authorizer(authorization, routes, worker) else { return .proxyError }
         let loop = worker.loop
-        let asking = authorizer.ask(question, until: deadline) { [id] in
+        let asking = authorizer.ask(question, of: BackOff.source(of: client.value.address), until: deadline) { [id] in
             loop.slots.find(id)?._withUnsafeGuaranteedRef { $0.told(.permission, in: .resolving) }
         }
         var verdict = Authorizer.Verdict.missing("no answer in time")

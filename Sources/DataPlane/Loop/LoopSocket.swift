@@ -85,6 +85,9 @@ final class LoopSocket {
     /// The peer has ended, or is gone; there may be bytes that it sent before.
     var isHungUp: Bool { core.isHungUp }
 
+    /// The peer neither sends nor takes any more.
+    var isGone: Bool { core.isGone }
+
     /// Ends our side.
     func end() { _ = cs_shutdown(raw, Int32(SHUT_WR)) }
 
@@ -191,6 +194,7 @@ final class LoopSocket {
         var isReadable = true
         var isWritable = false
         var isHungUp = false
+        var isGone = false
 
         init(_ descriptor: consuming Descriptor, _ bell: Bell) {
             self.descriptor = .some(descriptor)
@@ -204,6 +208,7 @@ final class LoopSocket {
             let hangUp = cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err
             if events & (cs_epoll_in | hangUp) != 0 { isReadable = true }
             if events & hangUp != 0 { isHungUp = true }
+            if events & (cs_epoll_hup | cs_epoll_err) != 0 { isGone = true }
             if events & (cs_epoll_out | cs_epoll_err | cs_epoll_hup) != 0 { isWritable = true }
             bell?.ring()
             if events & (cs_epoll_in | hangUp) != 0 { whenRestEnds.take()?() }

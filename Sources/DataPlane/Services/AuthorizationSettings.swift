@@ -8,6 +8,8 @@ public final class AuthorizationSettings: Sendable {
     /// Connections to it that one worker has at most, and requests that wait for one of them.
     public static let mostConnections = 32
     static let mostWaiting = 256
+    /// ... of both, what one client may have.
+    static let mostOfOne = (mostConnections + mostWaiting) / 2
 
     /// Its number in ``Routes/upstreams``, whose only member it is.
     let upstream: Int

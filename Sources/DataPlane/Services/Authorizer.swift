@@ -1,5 +1,6 @@
 internal import Policy
 internal import Protocols
+internal import TransparentSockets
 
 /// Asks a listener's service whether requests may pass. Each worker has its own.
 ///
@@ -17,6 +18,7 @@ final class Authorizer {
     /// A question on its way.
     final class Asked {
         fileprivate let question: PermissionQuestion
+        fileprivate let source: IPAddress
         /// Monotonic nanoseconds.
         fileprivate let deadline: UInt64
         private let whenKnown: () -> Void
@@ -24,8 +26,11 @@ final class Authorizer {
         /// Nobody waits for it any more.
         var isAbandoned = false
 
-        fileprivate init(_ question: PermissionQuestion, until deadline: UInt64, _ whenKnown: @escaping () -> Void) {
+        fileprivate init(
+            _ question: PermissionQuestion, of source: IPAddress, until deadline: UInt64, _ whenKnown: @escaping () -> Void
+        ) {
             self.question = question
+            self.source = source
             self.deadline = deadline
             self.whenKnown = whenKnown
         }
@@ -51,6 +56,8 @@ final class Authorizer {
     /// The oldest first, from `firstWaiting` on.
     private var waiting: [Asked] = []
     private var firstWaiting = 0
+    /// Questions that wait or are asked, by their clients' sources.
+    private var shares: [IPAddress: Int] = [:]
 
     init(_ settings: AuthorizationSettings, _ member: UpstreamMember, _ worker: Worker) {
         self.settings = settings
@@ -59,17 +66,31 @@ final class Authorizer {
         cache = VerdictCache(lifetime: settings.lifetime)
     }
 
-    /// - Parameter whenKnown: called, once, when there is a verdict, unless it was abandoned.
-    func ask(_ question: PermissionQuestion, until deadline: UInt64, _ whenKnown: @escaping () -> Void) -> Asking {
+    /// - Parameters:
+    ///   - source: of the client (``BackOff/source(of:)``), which has half of what waits and is asked.
+    ///   - whenKnown: called, once, when there is a verdict, unless it was abandoned.
+    func ask(
+        _ question: PermissionQuestion, of source: IPAddress, until deadline: UInt64, _ whenKnown: @escaping () -> Void
+    ) -> Asking {
         if let known = cache.verdict(on: question.bytes, now: worker.loop.now) { return .known(.answered(known)) }
-        let asked = Asked(question, until: deadline, whenKnown)
+        guard shares[source, default: 0] < AuthorizationSettings.mostOfOne else {
+            return .known(.missing("too many requests of this client wait for a verdict"))
+        }
+        shares[source, default: 0] += 1
+        let asked = Asked(question, of: source, until: deadline, whenKnown)
         if busy < AuthorizationSettings.mostConnections {
             busy += 1
             let bound = LoopBound((self, asked))
             Task(executorPreference: worker.loop) { await bound.value.0.serve(bound.value.1) }
         } else {
-            if waiting.count - firstWaiting >= AuthorizationSettings.mostWaiting { dropAbandoned() }
-            guard waiting.count < AuthorizationSettings.mostWaiting else {
+            // Those that are served already stand in front, until they are worth moving the others.
+            if waiting.count - firstWaiting >= AuthorizationSettings.mostWaiting
+                || firstWaiting >= AuthorizationSettings.mostWaiting
+            {
+                dropAbandoned()
+            }
+            guard waiting.count - firstWaiting < AuthorizationSettings.mostWaiting else {
+                leave(asked)
                 return .known(.missing("too many requests wait for a verdict"))
             }
             waiting.append(asked)
@@ -80,7 +101,16 @@ final class Authorizer {
     private func dropAbandoned() {
         waiting.removeFirst(firstWaiting)
         firstWaiting = 0
-        waiting.removeAll { $0.isAbandoned || $0.deadline <= worker.loop.now }
+        waiting.removeAll { asked in
+            guard asked.isAbandoned || asked.deadline <= worker.loop.now else { return false }
+            leave(asked)
+            return true
+        }
+    }
+
+    private func leave(_ asked: Asked) {
+        let left = shares[asked.source, default: 0] - 1
+        shares[asked.source] = left > 0 ? left : nil
     }
 
     private func nextWaiting() -> Asked? {
@@ -88,6 +118,7 @@ final class Authorizer {
             let next = waiting[firstWaiting]
             firstWaiting += 1
             if !next.isAbandoned, next.deadline > worker.loop.now { return next }
+            leave(next)
         }
         waiting.removeAll(keepingCapacity: true)
         firstWaiting = 0
@@ -99,12 +130,15 @@ final class Authorizer {
         var socket = connections.take(bell)
         var next = Optional(first)
         while let asked = next {
+            // What it says unasked would be taken for the next answer.
+            if socket?.isSilent == false { socket = nil }
             do throws(LoopSocket.Failure) {
                 try await exchange(asked, &socket, bell)
             } catch {
                 socket = nil
                 asked.tell(.missing("\(connections.label): \(error.reason)"))
             }
+            leave(asked)
             next = nextWaiting()
         }
         busy -= 1

@@ -11,7 +11,7 @@ public struct FieldChanges: Hashable, Sendable {
     }
 
     /// What is left out, in trailers as well.
-    public let omitted: FieldNames
+    public private(set) var omitted: FieldNames
     private var lines: [Line] = []
 
     /// - Parameters: names are tokens (RFC 9110 §5.6.2), and of no field that ``KnownField`` ``KnownField/isOurs``.
@@ -25,6 +25,13 @@ public struct FieldChanges: Hashable, Sendable {
         for (name, value) in set + add {
             append(.open(name: Array(name.utf8) + [UInt8(ascii: ":"), 0x20], value.parts), mayBeEmpty: true)
         }
+    }
+
+    /// The same, with these left out as well.
+    public func omitting(_ names: [String]) -> FieldChanges {
+        var more = self
+        more.omitted = omitted.adding(names)
+        return more
     }
 
     public var isEmpty: Bool { omitted.isEmpty && lines.isEmpty }

@@ -13,6 +13,15 @@ public struct FieldNames: Hashable, Sendable {
         }
     }
 
+    /// These, and others.
+    func adding(_ more: [String]) -> FieldNames {
+        var all = self
+        let new = FieldNames(more)
+        all.names += new.names
+        all.lengths |= new.lengths
+        return all
+    }
+
     public var isEmpty: Bool { names.isEmpty }
 
     public func contain(_ name: String) -> Bool { contain(0..<name.utf8.count, Array(name.utf8).span) }
