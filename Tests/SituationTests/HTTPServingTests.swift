@@ -153,5 +153,21 @@ extension Situations {
                 #expect(gone[0].text.hasPrefix("HTTP/1.1 502 "))
             }
         }
+
+        /// Nobody would see what comes behind it.
+        @Test func noTunnelsToServersOfOurs() throws {
+            var configuration = ClearwayConfiguration()
+            configuration.listeners = []
+            configuration.policy = ClearwayConfiguration.servedListener(
+                "http", name: "site", port: 80, reach: nil, more: "origin = \"http://\(Self.server):8081\"")
+            try play(Variant(), configuration: configuration) { stage in
+                let client = try stage.client.connect(Family.v4.routerTowardsClient, 80).socket
+                try stage.client.send(
+                    client, "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nGET /hidden HTTP/1.1\r\nHost: a\r\n\r\n")
+                #expect(try stage.client.receiveUntil(client, "\r\n\r\n").hasPrefix("HTTP/1.1 405 "))
+                #expect(try stage.client.drain(client).end == "fin")
+                #expect(try stage.clearway.waitForRequests(1)[0].ending == "proxy-rejected")
+            }
+        }
     }
 }

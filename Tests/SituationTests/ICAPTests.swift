@@ -23,7 +23,7 @@ extension Situations {
 
         /// c-icap in the router, with a database of one signature.
         @discardableResult
-        private static func startScanner(_ stage: Stage) throws -> Program {
+        static func startScanner(_ stage: Stage) throws -> Program {
             let scratch = stage.topology.scratch
             let signature = hexadecimal(Array(eicar.utf8))
             try FileManager.default.createDirectory(atPath: scratch.file("signatures"), withIntermediateDirectories: true)
