@@ -57,6 +57,14 @@ import Testing
         #expect(max(duration, other) < .seconds(2))
     }
 
+    /// As many values as a rule can have, and as long a line as is looked at.
+    @Test func manyOfThemTakeNoCopies() {
+        let text = [UInt8](repeating: UInt8(ascii: "A"), count: FieldPattern.mostOctets)
+        let patterns = (0..<256).map { Wildcard("b\($0)*")! }
+        let duration = ContinuousClock().measure { for pattern in patterns { #expect(!pattern.matches(text)) } }
+        #expect(duration < .milliseconds(100))
+    }
+
     @Test func covering() {
         func covers(_ one: String, _ other: String) -> Bool { Wildcard(one)!.covers(Wildcard(other)!) }
         #expect(covers("*", "a*b") && covers("a*", "a*b") && covers("a*", "ab") && covers("a", "A"))
