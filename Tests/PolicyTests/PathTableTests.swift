@@ -28,18 +28,18 @@ import Testing
         }
     }
 
-    /// By looking at each, a second and more.
+    /// By looking at each, seconds.
     @Test func manyURLsOfOneHostTakeNoTime() throws {
         var rule = Rule(action: .reject)
-        rule.urls = try (0..<20_000).map { try URLPattern("http://a.b/some/path/\($0)\($0 % 2 == 0 ? "*" : "")") }
+        rule.urls = try (0..<2_000).map { try URLPattern("http://a.b/some/path/\($0)\($0 % 2 == 0 ? "*" : "")") }
         let policy = Policy([rule])
         var query = Query(listener: "web", client: nil, destination: nil, port: 80, name: DomainName("a.b"))
         query.request = RequestFacts(method: "GET", target: "/some/path/x", authority: "a.b")
         let duration = ContinuousClock().measure {
-            for _ in 0..<100 { #expect(policy.decide(query).action == .direct) }
+            for _ in 0..<200 { #expect(policy.decide(query).action == .direct) }
         }
-        #expect(duration < .seconds(1))
-        query.request = RequestFacts(method: "GET", target: "/some/path/199987", authority: "a.b")
+        #expect(duration < .milliseconds(500))
+        query.request = RequestFacts(method: "GET", target: "/some/path/19987", authority: "a.b")
         #expect(policy.decide(query).action == .reject)
     }
 }
