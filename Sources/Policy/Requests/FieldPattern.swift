@@ -14,7 +14,7 @@ public struct FieldPattern: Hashable, Sendable {
     }
 
     /// Octets of all lines of one name that are looked at, so that nobody can make many values take long.
-    public static let mostOctets = 16_384
+    public static let mostOctets = 8_192
 
     /// - Parameter isReject: what some server takes for that field counts as well, and so do lines that are too long to be looked at
     ///   (``mostOctets``): for any other rule they have none of the values.
