@@ -36,9 +36,9 @@ import Testing
         var query = Query(listener: "web", client: nil, destination: nil, port: 80, name: DomainName("a.b"))
         query.request = RequestFacts(method: "GET", target: "/some/path/x", authority: "a.b")
         let duration = ContinuousClock().measure {
-            for _ in 0..<200 { #expect(policy.decide(query).action == .direct) }
+            for _ in 0..<1_000 { #expect(policy.decide(query).action == .direct) }
         }
-        #expect(duration < .milliseconds(500))
+        #expect(duration < .seconds(2))
         query.request = RequestFacts(method: "GET", target: "/some/path/19987", authority: "a.b")
         #expect(policy.decide(query).action == .reject)
     }
