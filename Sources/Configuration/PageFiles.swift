@@ -37,8 +37,22 @@ extension NamedFiles {
         guard let template = Template(String(decoding: bytes, as: UTF8.self)) else {
             throw Refusal("\(name(file)) has more than \(Template.mostPlaces) places to be filled in")
         }
+        if isHTML, let place = template.unsafePlaceInHTML {
+            throw Refusal("\(name(file)) lets what clients write be more than text: a place stands \(place.explanation)")
+        }
         let page = Rejection.Page(template, isHTML: isHTML, file: file)
         pages[file] = page
         return page
+    }
+}
+
+extension Template.UnsafePlace {
+    fileprivate var explanation: String {
+        switch self {
+        case .code: "within <script> or <style>"
+        case .tag: "in a tag, but not as the value of an attribute"
+        case .attribute(let name): "in the attribute \(quoted(name))"
+        case .scheme: "behind javascript: or the like"
+        }
     }
 }

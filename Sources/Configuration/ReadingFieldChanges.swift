@@ -60,7 +60,7 @@ extension Section {
                 continue
             }
             if names.contain(name) {
-                collector.error(at: node.keyOffset, "\(place): \(name) is there already: case makes no difference, nor _ for -")
+                collector.error(at: node.keyOffset, "\(place): \(name) is there already: neither case nor signs make a difference")
             }
             names = FieldNames(lines.map(\.name) + [name])
             var nodes = [node]

@@ -140,6 +140,11 @@ extension Section {
         } else if status == 401 || status == 407 {
             collector.error(at: node.valueOffset, "status: \(status) asks for a password, which no rule looks at")
             return nil
+        } else if status == 421 {
+            // RFC 9110 §15.5.20: a proxy must not say so.
+            collector.error(
+                at: node.valueOffset, "status: 421 is no answer of a proxy: the client would ask the same of another server")
+            return nil
         }
         return status
     }
@@ -158,7 +163,39 @@ extension Section {
         guard rest.utf8.allSatisfy({ 0x21...0x7E ~= $0 && !"\"<>\\^`|".utf8.contains($0) }) else {
             throw Refusal("\(quoted(text)) has characters that a URL cannot have: write them percent-encoded")
         }
+        let places = template.filled(.plain) { _ in "{" }.dropFirst(scheme.count)
+        let host = places.prefix { !"/?#".contains($0) }
+        guard !host.isEmpty else { throw Refusal("\(quoted(text)) is no URL, such as \"https://blocked.example/?{url}\"") }
+        guard !host.contains("{") else {
+            throw Refusal(
+                "\(quoted(text)) lets clients choose where they are sent: places stand behind the /, ? or # that ends the host")
+        }
         return template
+    }
+}
+
+/// How much rules have a request compared with: with every one, so that this is bounded.
+struct PatternCount {
+    /// Values of fields in all rules, and queries of the URLs of one host.
+    static let limit = 1_024
+
+    private var fieldValues = 0
+    private var queries: [URLPattern.Host: Int] = [:]
+
+    /// - Returns: why that rule is one too many.
+    mutating func add(_ rule: Rule) -> String? {
+        let before = fieldValues
+        for field in rule.fields ?? [] { fieldValues += field.values.count }
+        if before <= Self.limit, fieldValues > Self.limit {
+            return "header: more than \(Self.limit) values in all rules up to this one"
+        }
+        for url in rule.urls ?? [] where url.hasQuery {
+            queries[url.host, default: 0] += 1
+            if queries[url.host] == Self.limit + 1 {
+                return "url: more than \(Self.limit) URLs of one host with a query in all rules up to this one: \(url)"
+            }
+        }
+        return nil
     }
 }
 

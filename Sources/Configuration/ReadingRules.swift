@@ -13,6 +13,7 @@ extension Configuration {
     mutating func readRules(
         _ node: Node, except wrong: Set<String>, homes: [String: String], _ files: NamedFiles, _ collector: DiagnosticCollector
     ) {
+        var patterns = PatternCount()
         for node in tables(node, "rule", atMost: Self.ruleLimit, collector) {
             let section = Section(node, named: "[[rule]]", keys: Self.ruleKeys, elsewhere: homes, collector)
             var rule = Rule(action: .direct)
@@ -43,6 +44,7 @@ extension Configuration {
                 return text
             }
             section.readRequestCriteria(into: &rule)
+            if let refusal = patterns.add(rule) { collector.error(at: node.keyOffset, refusal) }
             section.readRejection(into: &rule, files)
             rule.ports = section.portCriterion("port")
             rule.transport = section.choice("protocol", of: TransportProtocol.self)

@@ -1,3 +1,5 @@
+internal import Protocols
+
 extension Listener.AuthRequest {
     static let keys = ["url", "timeout", "cache", "key", "pass"]
     static let fieldLimit = 32
@@ -16,9 +18,10 @@ extension Listener.AuthRequest {
             throw Refusal("\(quoted(text)) is no name of a header field, such as \"Authorization\"")
         }
         // Programs that are run as CGI know no difference.
-        let name = text.lowercased().replacing("_", with: "-")
-        guard !ownFields.contains(name) else { throw Refusal("\(text) is what the service is told by us") }
-        guard !fixedFields.contains(name) else { throw Refusal("\(text) belongs to one connection, or is ours to write") }
+        guard !FieldNames(ownFields).contain(text) else { throw Refusal("\(text) is what the service is told by us") }
+        guard !FieldNames(fixedFields).contain(text) else {
+            throw Refusal("\(text) belongs to one connection, or is ours to write")
+        }
         return text
     }
 }

@@ -4,7 +4,7 @@ internal import TransparentSockets
 ///
 /// Each rule stands in one index, that of its rarest criterion: domain, or the hosts of its URLs, before destination before client.
 /// A query asks the three indexes which rules might match, and checks what else those ask for. So a decision takes as long with
-/// 100,000 domains as with ten.
+/// 100,000 domains as with ten. Of the URLs of a rule those of the same host, port and path are looked at, of other criteria of requests each.
 public struct Policy: Sendable {
     public let rules: [Rule]
     private let criteria: [Criteria]
@@ -51,14 +51,14 @@ public struct Policy: Sendable {
         addressed = numbers { $0.destinations != nil }
         asksForResponses = rules.contains { $0.canMatch && $0.contentTypes != nil }
         asksForTime = rules.contains { $0.canMatch && $0.times != nil }
-        askedFields = Set(rules.filter(\.canMatch).flatMap { $0.fields ?? [] }.map(\.name))
+        askedFields = Set(rules.filter(\.canMatch).flatMap { $0.fields ?? [] }.map(\.foldedName))
     }
 
     /// Whether some rule can be held by a response alone: then what was decided of a request is decided again.
     public let asksForResponses: Bool
     /// Whether some rule asks for the time: then it is to be looked at, and nothing that was decided holds for ever.
     public let asksForTime: Bool
-    /// Names of the fields of requests that rules ask for, in lower case.
+    /// Names of the fields of requests that rules ask for, as ``RequestFacts/Field/folded(_:)`` has them.
     public let askedFields: Set<String>
 
     /// Ports of protocols in which the server speaks first: whoever waits there for a client's name only loses time.

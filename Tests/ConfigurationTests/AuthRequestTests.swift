@@ -41,11 +41,11 @@ import Testing
             ["3:24: url: only visible ASCII characters, without #, and at most 2048 of them"]
         ),
         (
-            "[listener.auth_request]\nurl = 'http://127.0.0.1'\ntimeout = '0s'\nkey = ['Host', 'x y', 'A', 'a', 'x_original_url']\ncahce = '1s'",
+            "[listener.auth_request]\nurl = 'http://127.0.0.1'\ntimeout = '0s'\nkey = ['Host', 'x y', 'A', 'a', 'x_original.url']\ncahce = '1s'",
             [
                 "5:11: timeout: must be longer than 0", "6:8: key: Host belongs to one connection, or is ours to write",
                 #"6:16: key: "x y" is no name of a header field, such as "Authorization""#, #"6:28: key: "a" is listed twice"#,
-                "6:33: key: x_original_url is what the service is told by us",
+                "6:33: key: x_original.url is what the service is told by us",
                 #"7:1: unknown key "cahce" in [listener.auth_request], did you mean "cache"?"#,
             ]
         ),

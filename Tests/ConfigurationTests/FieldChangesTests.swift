@@ -108,13 +108,13 @@ import TransparentSockets
                 "4:56: response_headers.set: X-A: expected a string, found the integer 1",
                 "4:65: response_headers.set: X-B: there is a control character in the value",
                 "4:86: response_headers.set: X-D: a value neither begins nor ends with a blank",
-                "4:92: response_headers.set: x-d is there already: case makes no difference, nor _ for -",
+                "4:92: response_headers.set: x-d is there already: neither case nor signs make a difference",
             ]
         ),
         (
             head + "request_headers.add = { X-A = 'a', x_a = 'b', X-B = [], X-C = ['a', 1] }",
             [
-                "4:36: request_headers.add: x_a is there already: case makes no difference, nor _ for -",
+                "4:36: request_headers.add: x_a is there already: neither case nor signs make a difference",
                 "4:53: request_headers.add: X-B: 0 values; 1 to 16 are possible",
                 "4:69: request_headers.add: X-C: expected a string, found the integer 1",
             ]

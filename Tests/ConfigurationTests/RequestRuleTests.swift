@@ -124,6 +124,10 @@ import Testing
                 "\($0.offset + 3):1: \($0.element): only with action = \"reject\" or \"redirect\""
             }
         ),
+        (
+            "action = 'reject'\nstatus = 421",
+            ["3:10: status: 421 is no answer of a proxy: the client would ask the same of another server"]
+        ),
         ("action = 'redirect'", [#"2:10: action: "redirect" needs location, the URL to send clients to"#]),
         (
             "action = 'redirect'\nlocation = 'https://a/'\npage = 'x.html'\nstatus = 304",
@@ -160,6 +164,51 @@ import Testing
 
     @Test(arguments: cases)
     func whatMayNotBe(text: String, expected: [String]) { #expect(findings("[[rule]]\n\(text)") == expected) }
+
+    @Test func nobodyChoosesWhereToBeSent() {
+        for location in [
+            "https://good.example{url}", "https://{name}", "https://{name}/", "http://good.example:{url}/", "https://a@{name}/x",
+            "https://{name}.good.example/",
+        ] {
+            #expect(
+                findings("[[rule]]\naction = 'redirect'\nlocation = '\(location)'") == [
+                    #"3:12: location: "\#(location)" lets clients choose where they are sent: places stand behind the /, ? or # that ends the host"#
+                ])
+        }
+        for location in [
+            "https://good.example/{url}", "https://good.example?{url}", "https://good.example#{name}", "https://a/x{url}",
+        ] {
+            #expect(findings("[[rule]]\naction = 'redirect'\nlocation = '\(location)'") == [])
+        }
+        #expect(findings("[[rule]]\naction = 'redirect'\nlocation = 'https:///{url}'").count == 1)
+    }
+
+    @Test func placesInPagesAreText() {
+        func findings(_ file: String, _ page: String) -> [String] {
+            self.findings("[[rule]]\naction = 'reject'\npage = '\(file)'", ["/etc/clearway/\(file)": page])
+        }
+        #expect(
+            findings("x.html", "<p onclick='f({url})'>") == [
+                #"3:8: page: "/etc/clearway/x.html" lets what clients write be more than text: a place stands in the attribute "onclick""#
+            ])
+        #expect(findings("x.txt", "<script>{url}</script>") == [] && findings("x.html", "<p title='{url}'>{name}") == [])
+    }
+
+    /// What a request is compared with is bounded in all rules together.
+    @Test func manyValues() {
+        func rules(_ count: Int, _ key: (Int) -> String) -> [String] {
+            findings((0..<count).map { "[[rule]]\naction = 'reject'\n\(key($0))\n" }.joined())
+        }
+        let values = (0..<256).map { "'v\($0)*'" }.joined(separator: ",")
+        #expect(rules(4) { _ in "header = { A = [\(values)] }" } == [])
+        #expect(
+            rules(6) { _ in "header = { A = [\(values)] }" } == ["13:3: header: more than 1024 values in all rules up to this one"])
+        #expect(rules(1_024) { "url = 'http://a.b/\($0)?x'" } == [])
+        #expect(
+            rules(1_026) { "url = ['http://a.b/\($0)?x', 'http://a.b/\($0)', 'http://b\($0).b/?x']" } == [
+                "3073:3: url: more than 1024 URLs of one host with a query in all rules up to this one: http://a.b/1024?x"
+            ])
+    }
 
     @Test func pagesThatAreNone() {
         func findings(_ file: String, _ content: String?) -> [String] {

@@ -113,7 +113,7 @@ extension Session {
 }
 
 extension RequestFacts {
-    /// - Parameter asked: names of fields that rules ask for.
+    /// - Parameter asked: ``Policy/askedFields``.
     fileprivate init(_ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, _ asked: Set<String>) {
         func text(_ place: Range<Int>) -> String {
             bytes.extracting(place).withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
@@ -121,8 +121,10 @@ extension RequestFacts {
         var fields: [Field] = []
         if !asked.isEmpty {
             for field in head.fields {
-                let name = text(field.name).lowercased()
-                if asked.contains(name) { fields.append(Field(name: name, value: Array(bytes.extracting(field.value)))) }
+                let name = text(field.name)
+                if asked.contains(Field.folded(name)) {
+                    fields.append(Field(name: name, value: Array(bytes.extracting(field.value))))
+                }
             }
         }
         self.init(

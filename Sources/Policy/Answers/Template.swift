@@ -15,7 +15,7 @@ public struct Template: Hashable, Sendable {
     public enum Escaping: Sendable {
         /// Without control characters.
         case plain
-        /// As text of HTML, or the value of an attribute, also of one without quotes, or within a string of a script.
+        /// As text of HTML, or the value of an attribute that is text, also of one without quotes: see ``Template/unsafePlaceInHTML``.
         case html
         /// As a part of a URL (RFC 3986 §2.1).
         case url
@@ -24,12 +24,12 @@ public struct Template: Hashable, Sendable {
     /// Places of one text: each can be filled with something long.
     public static let mostPlaces = 8
 
-    private enum Part: Hashable, Sendable {
+    enum Part: Hashable, Sendable {
         case text(String)
         case place(Place)
     }
 
-    private let parts: [Part]
+    let parts: [Part]
 
     /// Nil: it has more than ``mostPlaces``.
     public init?(_ text: String) {

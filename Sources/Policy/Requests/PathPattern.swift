@@ -1,7 +1,7 @@
 /// A path of a rule: itself, or with `*` at its end whatever begins so.
 public struct PathPattern: Hashable, Sendable {
-    private let start: String
-    private let isPrefix: Bool
+    let start: String
+    let isPrefix: Bool
 
     /// Nil: it does not begin with `/`, or has a query, a fragment, or `*` in its middle.
     public init?(_ text: String) {
@@ -9,8 +9,6 @@ public struct PathPattern: Hashable, Sendable {
         start = String(isPrefix ? text.dropLast() : text[...])
         guard start.hasPrefix("/"), !start.contains(where: { "?#*".contains($0) }) else { return nil }
     }
-
-    func matches(_ path: String) -> Bool { isPrefix ? path.utf8.starts(with: start.utf8) : path == start }
 
     /// Whether it matches wherever `other` does.
     func covers(_ other: PathPattern) -> Bool {

@@ -2,7 +2,9 @@
 /// which may be many, are no larger for it.
 final class RequestCriteria: Sendable {
     private let methods: Set<String>?
-    private let paths: [PathPattern]?
+    private let patterns: [PathPattern]?
+    /// The same, in a form that answers fast.
+    private let paths: PathTable?
     private let urls: URLSet?
     private let fields: [FieldPattern]?
     private let contentTypes: [ContentTypePattern]?
@@ -10,7 +12,8 @@ final class RequestCriteria: Sendable {
 
     init(_ rule: Rule) {
         methods = rule.methods.map { Set($0) }
-        paths = rule.paths
+        patterns = rule.paths
+        paths = rule.paths.map { PathTable($0.map { (path: $0, query: nil) }) }
         urls = rule.urls.map(URLSet.init)
         fields = rule.fields
         contentTypes = rule.contentTypes
@@ -23,24 +26,27 @@ final class RequestCriteria: Sendable {
         if let methods, !methods.contains(request.method) { return false }
         if let paths, !matches(paths, request) { return false }
         if let urls, !urls.match(request, query, isReject: isReject) { return false }
-        if let fields, !fields.allSatisfy({ $0.matches(request.fields) }) { return false }
+        if let fields, !fields.allSatisfy({ $0.matches(request.fields, isReject: isReject) }) { return false }
         guard let contentTypes, !anyResponse else { return true }
         guard let response = request.response else { return false }
         return contentTypes.contains { $0.matches(response) }
     }
 
     /// A path may mean another one to the server than to us: what is rejected, is so in either form; what is allowed, in both.
-    private func matches(_ paths: [PathPattern], _ request: RequestFacts) -> Bool {
-        let isWritten = paths.contains { $0.matches(request.path) }
-        let isResolved = paths.contains { $0.matches(request.resolvedPath) }
-        return isReject ? isWritten || isResolved : isWritten && isResolved
+    private func matches(_ paths: PathTable, _ request: RequestFacts) -> Bool {
+        if request.isPathAmbiguous { return isReject }
+        let isWritten = paths.contains(request.path) { _ in true }
+        guard isWritten != isReject else { return isWritten }
+        return paths.contains(request.resolvedPath) { _ in true }
     }
 
     /// Whether it is held wherever `other` is.
     func covers(_ other: RequestCriteria) -> Bool {
         if let methods { guard let theirs = other.methods, theirs.isSubset(of: methods) else { return false } }
-        if let paths {
-            guard let theirs = other.paths, theirs.allSatisfy({ path in paths.contains { $0.covers(path) } }) else { return false }
+        if let patterns {
+            guard let theirs = other.patterns, theirs.allSatisfy({ path in patterns.contains { $0.covers(path) } }) else {
+                return false
+            }
             // Of one path the two may think differently: this one lets pass what the other would reject.
             guard isReject || !other.isReject else { return false }
         }
@@ -51,6 +57,7 @@ final class RequestCriteria: Sendable {
             guard let theirs = other.fields, fields.allSatisfy({ field in theirs.contains { field.covers($0) } }) else {
                 return false
             }
+            guard isReject || !other.isReject else { return false }
         }
         if let contentTypes {
             guard let theirs = other.contentTypes, theirs.allSatisfy({ type in contentTypes.contains { $0.covers(type) } }) else {

@@ -6,12 +6,28 @@ public struct RequestFacts: Hashable, Sendable {
     public struct Field: Hashable, Sendable {
         /// In lower case.
         public let name: String
+        /// What programs behind a server may take it for.
+        let foldedName: String
         /// As it stands there, without the blanks around it.
         public let value: [UInt8]
 
         public init(name: String, value: [UInt8]) {
             self.name = name.lowercased()
+            foldedName = Self.folded(name)
             self.value = value
+        }
+
+        /// A name without its case, and with `-` for all but letters and digits: programs that get fields as variables (CGI, WSGI) see `_`
+        /// for `-`, and those behind lighttpd for every other sign as well.
+        public static func folded(_ name: String) -> String {
+            String(
+                decoding: name.utf8.map { octet -> UInt8 in
+                    switch octet {
+                    case UInt8(ascii: "A")...UInt8(ascii: "Z"): octet | 0x20
+                    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): octet
+                    default: UInt8(ascii: "-")
+                    }
+                }, as: UTF8.self)
         }
     }
 
@@ -19,9 +35,10 @@ public struct RequestFacts: Hashable, Sendable {
     public let method: String
     /// Without the query, as the client wrote it.
     public let path: String
-    /// What a server may make of it: percent-encoding taken away once, `\` for `/`, without parameters (`;…`), empty segments, and `.` and
-    /// `..`.
-    public let resolvedPath: String
+    /// What a server may make of it (``ResolvedPath``).
+    let resolvedPath: String
+    /// What servers make of it differs so much that no rule can tell: a rule that rejects by a path matches it, any other does not.
+    let isPathAmbiguous: Bool
     /// Behind the `?`, as the client wrote it; nil: there is none.
     public let query: String?
     /// False: it is for a tunnel (CONNECT), and has no URL.
@@ -41,7 +58,9 @@ public struct RequestFacts: Hashable, Sendable {
         self.method = method
         let written = target.utf8.prefix { $0 != UInt8(ascii: "?") }
         path = written.isEmpty ? "/" : String(decoding: written, as: UTF8.self)
-        resolvedPath = Self.resolved(Array(path.utf8))
+        let resolved = ResolvedPath(path.utf8)
+        resolvedPath = resolved.text
+        isPathAmbiguous = resolved.isAmbiguous
         query = written.count < target.utf8.count ? String(decoding: target.utf8.dropFirst(written.count + 1), as: UTF8.self) : nil
         hasURL = method != "CONNECT"
         let (host, port) = Self.parts(of: authority)
@@ -59,44 +78,4 @@ public struct RequestFacts: Hashable, Sendable {
         }
         return (authority[..<colon], port)
     }
-
-    private static func resolved(_ path: [UInt8]) -> String {
-        let decoded = percentDecoded(path)
-        var segments: [ArraySlice<UInt8>] = []
-        let parts = decoded.split(omittingEmptySubsequences: false) { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") }
-        var endsWithSlash = false
-        for part in parts {
-            let segment = part.prefix { $0 != UInt8(ascii: ";") }
-            endsWithSlash = true
-            if segment.elementsEqual("..".utf8) {
-                if !segments.isEmpty { segments.removeLast() }
-            } else if !segment.isEmpty, !segment.elementsEqual(".".utf8) {
-                segments.append(segment)
-                endsWithSlash = false
-            }
-        }
-        var result: [UInt8] = []
-        for segment in segments { result += [UInt8(ascii: "/")] + segment }
-        if endsWithSlash || result.isEmpty { result.append(UInt8(ascii: "/")) }
-        return String(decoding: result, as: UTF8.self)
-    }
-}
-
-/// Percent-encoding taken away once; what is none stays.
-func percentDecoded(_ octets: [UInt8]) -> [UInt8] {
-    var decoded: [UInt8] = []
-    decoded.reserveCapacity(octets.count)
-    var rest = octets[...]
-    while let octet = rest.popFirst() {
-        if octet == UInt8(ascii: "%"), let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16),
-            rest.count >= 2,
-            rest.first != UInt8(ascii: "+"), rest.first != UInt8(ascii: "-")
-        {
-            decoded.append(value)
-            rest = rest.dropFirst(2)
-        } else {
-            decoded.append(octet)
-        }
-    }
-    return decoded
 }

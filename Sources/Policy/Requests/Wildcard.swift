@@ -1,5 +1,6 @@
 /// A text in which `*` stands for anything, and for nothing. It is looked for in one pass: each piece between two `*` at its first place
-/// (Knuth, Morris and Pratt), which is as good as any other, so that nobody who sends text can make it take long.
+/// (Knuth, Morris and Pratt), which is as good as any other, without a copy of the
+/// text, so that nobody who sends it can make that take long.
 public struct Wildcard: Hashable, Sendable {
     /// Octets of a pattern.
     public static let longest = 256
@@ -38,28 +39,40 @@ public struct Wildcard: Hashable, Sendable {
         }
     }
 
-    public func matches(_ text: [UInt8]) -> Bool {
-        let text = foldsCase ? text.map(folded) : text
+    public func matches(_ text: [UInt8]) -> Bool { matches(text.span) }
+
+    private func matches(_ text: Span<UInt8>) -> Bool {
         guard let first = pieces.first?.octets, let last = pieces.last?.octets else { return false }
-        guard pieces.count > 1 else { return text == first }
-        guard text.count >= first.count + last.count, text.starts(with: first), text.suffix(last.count).elementsEqual(last) else {
+        guard pieces.count > 1 else { return text.count == first.count && has(first, at: 0, text) }
+        guard text.count >= first.count + last.count, has(first, at: 0, text), has(last, at: text.count - last.count, text) else {
             return false
         }
-        var rest = text[first.count..<text.count - last.count]
+        var rest = first.count..<text.count - last.count
         for piece in pieces[1..<pieces.count - 1] where !piece.octets.isEmpty {
-            guard let end = end(of: piece, in: rest) else { return false }
-            rest = rest[end...]
+            guard let end = end(of: piece, in: rest, text) else { return false }
+            rest = end..<rest.upperBound
         }
         return true
     }
 
+    @inline(__always)
+    private func octet(_ index: Int, _ text: Span<UInt8>) -> UInt8 { foldsCase ? folded(text[index]) : text[index] }
+
+    private func has(_ octets: [UInt8], at start: Int, _ text: Span<UInt8>) -> Bool {
+        for index in octets.indices where octet(start + index, text) != octets[index] { return false }
+        return true
+    }
+
     /// Where the first such piece ends.
-    private func end(of piece: Piece, in text: ArraySlice<UInt8>) -> Int? {
+    private func end(of piece: Piece, in place: Range<Int>, _ text: Span<UInt8>) -> Int? {
+        let octets = piece.octets
+        let overlaps = piece.overlaps
         var length = 0
-        for index in text.indices {
-            while length > 0, text[index] != piece.octets[length] { length = piece.overlaps[length - 1] }
-            if text[index] == piece.octets[length] { length += 1 }
-            if length == piece.octets.count { return index + 1 }
+        for index in place {
+            let octet = octet(index, text)
+            while length > 0, octet != octets[length] { length = overlaps[length - 1] }
+            if octet == octets[length] { length += 1 }
+            if length == octets.count { return index + 1 }
         }
         return nil
     }

@@ -2,23 +2,21 @@
 public struct FieldName: Sendable, Hashable {
     /// As it is written.
     public let text: [UInt8]
-    /// Without case, and with `-` in place of `_`: to programs that are run as CGI both are the same.
+    /// As programs get it that are run as CGI: ``foldedNameOctet(_:)``.
     private let folded: [UInt8]
 
     /// - Parameter text: a token (RFC 9110 §5.6.2).
     public init(_ text: String) {
         self.text = Array(text.utf8)
-        folded = self.text.map(Self.folded)
+        folded = self.text.map(foldedNameOctet)
     }
 
     /// Whether some server takes that field for this one.
     public func isTaken(for name: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
         guard name.count == folded.count, name.lowerBound >= 0, name.upperBound <= bytes.count else { return false }
-        for offset in 0..<name.count where Self.folded(bytes[name.lowerBound + offset]) != folded[offset] { return false }
+        for offset in 0..<name.count where foldedNameOctet(bytes[name.lowerBound + offset]) != folded[offset] { return false }
         return true
     }
-
-    private static func folded(_ octet: UInt8) -> UInt8 { octet == UInt8(ascii: "_") ? UInt8(ascii: "-") : foldedOctet(octet) }
 }
 
 /// Fields that a request gets in place of the client's own of these names.

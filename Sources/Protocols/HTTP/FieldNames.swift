@@ -1,14 +1,14 @@
-/// Names of header fields, found again in whatever letters they come, and with `_` for `-`: programs behind a server that get fields as
-/// variables (CGI, WSGI) see no difference, so that whoever means one of the two must have both.
+/// Names of header fields, found again in whatever letters they come, and with any sign for any other: programs behind a server that get
+/// fields as variables (CGI, WSGI) see no difference, so that whoever means one of them must have all.
 public struct FieldNames: Hashable, Sendable {
-    /// In lower case, with `-`.
+    /// ``foldedNameOctet(_:)``
     private var names: [[UInt8]] = []
     /// A bit for each length that there is, the last one for all beyond: most fields are told apart by that.
     private var lengths: UInt64 = 0
 
     public init(_ names: some Sequence<String> = [String]()) {
         for name in names {
-            self.names.append(name.utf8.map(Self.folded))
+            self.names.append(name.utf8.map(foldedNameOctet))
             lengths |= Self.bit(name.utf8.count)
         }
     }
@@ -34,13 +34,13 @@ public struct FieldNames: Hashable, Sendable {
     private func find(_ name: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
         names.contains { candidate in
             guard candidate.count == name.count, name.upperBound <= bytes.count else { return false }
-            for offset in 0..<name.count where Self.folded(bytes[name.lowerBound + offset]) != candidate[offset] { return false }
+            for offset in 0..<name.count where foldedNameOctet(bytes[name.lowerBound + offset]) != candidate[offset] {
+                return false
+            }
             return true
         }
     }
 
     @inline(__always)
     private static func bit(_ length: Int) -> UInt64 { 1 << UInt64(min(length, 63)) }
-
-    private static func folded(_ octet: UInt8) -> UInt8 { octet == UInt8(ascii: "_") ? UInt8(ascii: "-") : foldedOctet(octet) }
 }

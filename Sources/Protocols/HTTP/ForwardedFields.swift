@@ -53,14 +53,12 @@ public struct ForwardedFields: Sendable {
         let prefix: StaticString = "x-forwarded-"
         guard name.count >= prefix.utf8CodeUnitCount, bytes[name.lowerBound] | 0x20 == UInt8(ascii: "x") else { return false }
         for offset in 0..<prefix.utf8CodeUnitCount {
-            let octet = bytes[name.lowerBound + offset]
-            guard
-                foldedOctet(octet) == prefix.utf8Start[offset]
-                    || octet == UInt8(ascii: "_") && prefix.utf8Start[offset] == UInt8(ascii: "-")
-            else { return false }
+            guard foldedNameOctet(bytes[name.lowerBound + offset]) == prefix.utf8Start[offset] else { return false }
         }
         guard isTrusted else { return true }
-        for offset in name where bytes[offset] == UInt8(ascii: "_") { return true }
+        for offset in name where foldedNameOctet(bytes[offset]) == UInt8(ascii: "-") && bytes[offset] != UInt8(ascii: "-") {
+            return true
+        }
         return false
     }
 

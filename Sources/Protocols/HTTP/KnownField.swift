@@ -38,9 +38,9 @@ public enum KnownField: UInt8, Sendable {
         }
     }
 
-    /// - Parameter name: with `_` for `-` as well, since some read it so.
+    /// - Parameter name: with any sign for `-` as well, since some read it so.
     public init(name: String) {
-        let bytes = name.utf8.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0 }
+        let bytes = name.utf8.map(foldedNameOctet)
         self.init(bytes.span, 0..<bytes.count)
     }
 

@@ -31,6 +31,14 @@ func hexadecimalValue(_ octet: UInt8) -> UInt64? {
 @inline(__always)
 func foldedOctet(_ octet: UInt8) -> UInt8 { octet &- 0x41 < 26 ? octet | 0x20 : octet }
 
+/// An octet of a field's name, as programs get it that are run as CGI: without case, and all but letters and digits the same, which is `-`
+/// here. Most servers write `_` for `-` alone, lighttpd for every other sign as well.
+@inline(__always)
+func foldedNameOctet(_ octet: UInt8) -> UInt8 {
+    let folded = foldedOctet(octet)
+    return folded &- 0x61 < 26 || isDigitOctet(folded) ? folded : UInt8(ascii: "-")
+}
+
 extension Span<UInt8> {
     /// Whether these octets are that text, which is in lower case, in whatever case.
     @inline(__always)

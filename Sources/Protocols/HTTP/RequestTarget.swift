@@ -54,8 +54,9 @@ public struct RequestTarget: Hashable, Sendable {
     }
 }
 
-/// Whether these octets are a host that can be named, with a port or without (RFC 3986 §3.2): a name of letters, digits, `-`, `_` and
-/// dots, which IPv4 addresses are made of too, or an IPv6 address in brackets. Without user, and whatever else could mean one thing to us
+/// Whether these octets are a host that can be named, with a port or without (RFC 3986 §3.2): a name of letters, digits, `-` and `_` in
+/// labels of 1 to 63 octets, 253 in all and perhaps a dot behind, which IPv4 addresses in any spelling are too, or an IPv6 address in
+/// brackets. Whatever else a server may take for a name is none to our rules, which would not find it. Without user, and whatever else could mean one thing to us
 /// and another to the next reader.
 func isAuthority(_ place: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
     var end = place.lowerBound
@@ -67,7 +68,7 @@ func isAuthority(_ place: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
         end += 1
     } else {
         while end < place.upperBound, isHostOctet(bytes[end]) { end += 1 }
-        guard end > place.lowerBound, end - place.lowerBound <= 254 else { return false }
+        guard isName(place.lowerBound..<end, bytes) else { return false }
     }
     guard end < place.upperBound else { return true }
     guard bytes[end] == UInt8(ascii: ":"), (2...6).contains(place.upperBound - end) else { return false }
@@ -77,6 +78,24 @@ func isAuthority(_ place: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
         port = port * 10 + Int(bytes[offset] &- 0x30)
     }
     return 1...65_535 ~= port
+}
+
+/// Whether the labels of such octets are as long as those of names, and so are all of them together (RFC 1035 §2.3.4).
+private func isName(_ place: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
+    var end = place.upperBound
+    if end > place.lowerBound, bytes[end - 1] == UInt8(ascii: ".") { end -= 1 }
+    guard 1...253 ~= end - place.lowerBound else { return false }
+    var label = 0
+    for offset in place.lowerBound..<end {
+        if bytes[offset] == UInt8(ascii: ".") {
+            guard label > 0 else { return false }
+            label = 0
+        } else {
+            label += 1
+            guard label <= 63 else { return false }
+        }
+    }
+    return label > 0
 }
 
 @inline(__always)

@@ -37,6 +37,16 @@ import Testing
         return text.dropFirst(start.count).split(separator: "\r\n").map(String.init)
     }
 
+    /// lighttpd makes each of these the same variable.
+    @Test func noSignIsAWayAround() throws {
+        let changes = try Self.changes(remove: ["X-Gone"], set: [("X-User", "alice")])
+        let fields = ["X.User: a", "X~User: b", "x!uSER: c", "X'Gone: d", "XxUser: kept", "XUser: kept"]
+        #expect(try Self.request(fields, changes) == ["XxUser: kept", "XUser: kept", "X-User: alice"])
+        #expect(FieldNames(["X+Gone"]).contain("x-gone") && KnownField(name: "Proxy~Connection").isOurs)
+        let bytes = Array("X.User".utf8)
+        #expect(FieldName("X-User").isTaken(for: 0..<6, bytes.span) && !FieldName("X-User").isTaken(for: 0..<5, bytes.span))
+    }
+
     @Test func removeSetAndAdd() throws {
         let changes = try Self.changes(
             remove: ["x-gone"], set: [("X-Set", "ours"), ("X-New", "new")], add: [("X-Set", "beside"), ("X-More", "more")])

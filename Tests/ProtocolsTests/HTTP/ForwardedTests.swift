@@ -30,7 +30,8 @@ import TransparentSockets
 
     private static let claims = [
         "Forwarded: for=198.51.100.1", "X-Forwarded-For: 198.51.100.1", "X-Forwarded-Host: b", "X-Forwarded-Proto: https",
-        "x-forwarded-port: 443", "X_Forwarded_For: 198.51.100.2", "X-Forwarded_User: admin", "X-Forwarded: kept", "X-Kept: 1",
+        "x-forwarded-port: 443", "X_Forwarded_For: 198.51.100.2", "X-Forwarded_User: admin", "X.Forwarded~For: 198.51.100.2",
+        "X-Forwarded: kept", "X-Kept: 1",
     ]
 
     /// Of somebody else, nothing of it passes, in whatever spelling; of what is told, `Connection` takes nothing away.

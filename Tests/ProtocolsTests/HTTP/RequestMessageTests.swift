@@ -96,6 +96,24 @@ import Testing
     ])
     func badFields(field: String) { #expect(status(field) == 400) }
 
+    /// What our rules could not find as a name nor as an address reaches no server, which may find something.
+    @Test func aHostIsANameOrAnAddress() {
+        let long = String(repeating: "x", count: 64)
+        for host in [
+            "\(long).a.test", ".a.test", "a..a.test", "a.test..", ".", "..", "a.\(long)", String(repeating: "a.", count: 127) + "a",
+        ] {
+            #expect(ReadRequest("GET / HTTP/1.1\r\nHost: \(host)\r\n\r\n").status == 400, "\(host)")
+            #expect(ReadRequest("GET / HTTP/1.1\r\nHost: \(host):80\r\n\r\n").status == 400, "\(host)")
+            #expect(ReadRequest("GET http://\(host)/ HTTP/1.1\r\nHost: a\r\n\r\n").status == 400, "\(host)")
+            #expect(ReadRequest("CONNECT \(host):443 HTTP/1.1\r\nHost: a\r\n\r\n").status == 400, "\(host)")
+        }
+        for host in [
+            "a_b.test", "_", "-a.test", "a.test.", "a.test.:80", "\(long.dropLast()).test", "10.0.0.1", "0xa.1", "167772161",
+            "10.1.",
+            "[::1]", "[::1]:80", String(repeating: "a.", count: 126) + "a",
+        ] { #expect(ReadRequest("GET / HTTP/1.1\r\nHost: \(host)\r\n\r\n").status == 200, "\(host)") }
+    }
+
     @Test func aHostIsWantedOfHTTP11() {
         #expect(ReadRequest("GET / HTTP/1.1\r\n\r\n").status == 400)
         #expect(ReadRequest("GET / HTTP/1.0\r\n\r\n").status == 200)
