@@ -257,6 +257,58 @@ extension Situations {
             }
         }
 
+        /// What was let pass is not rejected because its answer takes until another minute.
+        @Test func anAnswerIsJudgedByTheTimeOfItsRequest() throws {
+            let policy = """
+                [[rule]]
+                time = "Mon 12:01-13:00"
+                action = "reject"
+                [[rule]]
+                content_type = "video/*"
+                action = "reject"
+
+                """
+            try play(Variant(), start: false) { stage in
+                let clock = try stage.topology.scratch.write("2026-01-05 12:00:58", to: "clock", mode: 0o644)
+                let library = try #require(
+                    ["x86_64", "aarch64"].map { "/usr/lib/\($0)-linux-gnu/faketime/libfaketimeMT.so.1" }
+                        .first { FileManager.default.fileExists(atPath: $0) })
+                try stage.startClearway(
+                    Self.configuration(policy),
+                    wrapper: [
+                        "env", "TZ=UTC0", "LD_PRELOAD=\(library)", "FAKETIME_TIMESTAMP_FILE=\(clock)", "FAKETIME_NO_CACHE=1",
+                        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+                    ])
+                let exchange = try MessageExchange(stage)
+                let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+                try exchange.ask(request, seen: request)
+                try stage.topology.scratch.write("2026-01-05 12:01:03", to: "clock", mode: 0o644)
+                try exchange.answer(Self.ok, seen: Self.ok)
+                // The next one is of this minute.
+                try stage.client.send(exchange.client, request)
+                #expect(try stage.client.receiveUntil(exchange.client, "request.\n").hasPrefix("HTTP/1.1 403 "))
+            }
+        }
+
+        /// One connection of a client's, and of ours: each request by the rule that let it pass.
+        @Test func eachRequestHasItsOwnRule() throws {
+            let policy = ["/a", "/b"].map { "[[rule]]\npath = \"\($0)\"\naction = \"direct\"\n" }.joined()
+            try play(Variant(), configuration: .serving("http", more: "via = false", policy: policy)) { stage in
+                let listener = try stage.server.listen(Self.server, port: 80)
+                let client = try stage.client.connect(Family.v4.routerTowardsClient, 1080).socket
+                var socket = -1
+                for path in ["/a", "/b", "/c", "/a"] {
+                    try stage.client.send(client, "GET http://\(Self.server)\(path) HTTP/1.1\r\nHost: a\r\n\r\n")
+                    if socket < 0 { socket = try stage.server.accept(listener).socket }
+                    let seen = "GET \(path) HTTP/1.1\r\nHost: \(Self.server)\r\n\r\n"
+                    #expect(try stage.server.receive(socket, seen.utf8.count) == seen)
+                    try stage.server.send(socket, Self.ok)
+                    #expect(try stage.client.receive(client, Self.ok.utf8.count) == Self.ok)
+                }
+                #expect(try stage.clearway.waitForRequests(4).map { $0.int("rule") } == [1, 2, -1, 1])
+            }
+        }
+
         /// By this host's clock and time zone; connections, datagrams and requests alike.
         @Test func times() throws {
             let minutes = Int(Date().timeIntervalSince1970) / 60

@@ -148,7 +148,7 @@ func warnings(of configuration: Configuration) -> [String] {
     }
     let more = shadowed.count > mostWarnings ? ["\(shadowed.count - mostWarnings) more rules never decide"] : []
     return emptyLists(of: configuration) + shadowed.prefix(mostWarnings) + more + strangers(of: configuration)
-        + unheard(of: configuration) + loops(of: configuration) + idleLog(of: configuration)
+        + unheard(of: configuration) + unheeded(of: configuration) + loops(of: configuration) + idleLog(of: configuration)
 }
 
 /// A list without entries is allowed, as lists come from elsewhere, and tells of a download that failed.
@@ -199,7 +199,7 @@ private func unheard(of configuration: Configuration) -> [String] {
 }
 
 /// Lines that people read.
-private let mostWarnings = 20
+let mostWarnings = 20
 
 /// A proxy on this host sends connections of its own, which no mark of ours tells from others'.
 private func loops(of configuration: Configuration) -> [String] {

@@ -50,6 +50,14 @@ public struct ForwardedFields: Sendable {
 
     /// Another of that family, or one that some take for one: of a peer that is trusted, only what nobody knows by this spelling is left out.
     private func isXForwarded(_ name: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
+        guard Self.isOfFamily(name, bytes) else { return false }
+        guard isTrusted else { return true }
+        for offset in name where bytes[offset] == UInt8(ascii: "_") { return true }
+        return false
+    }
+
+    /// Whether a name begins as theirs do that came before Forwarded, in any spelling that some take for it.
+    static func isOfFamily(_ name: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
         let prefix: StaticString = "x-forwarded-"
         guard name.count >= prefix.utf8CodeUnitCount, bytes[name.lowerBound] | 0x20 == UInt8(ascii: "x") else { return false }
         for offset in 0..<prefix.utf8CodeUnitCount {
@@ -59,9 +67,7 @@ public struct ForwardedFields: Sendable {
                     || octet == UInt8(ascii: "_") && prefix.utf8Start[offset] == UInt8(ascii: "-")
             else { return false }
         }
-        guard isTrusted else { return true }
-        for offset in name where bytes[offset] == UInt8(ascii: "_") { return true }
-        return false
+        return true
     }
 
     func write(_ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, into output: inout [UInt8]) {
