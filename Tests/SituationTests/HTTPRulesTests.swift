@@ -257,6 +257,29 @@ extension Situations {
             }
         }
 
+        /// 2026-01-05 12:00:58, in seconds.
+        private static let mondayBeforeNoon = 1_767_614_458
+
+        /// A wall clock that shows what a file says, in place of the C library's.
+        private static let clock = """
+            #include <fcntl.h>
+            #include <stdlib.h>
+            #include <sys/syscall.h>
+            #include <time.h>
+            #include <unistd.h>
+            int clock_gettime(clockid_t which, struct timespec *time) {
+                if (which != CLOCK_REALTIME) return syscall(SYS_clock_gettime, which, time);
+                char text[32] = "";
+                int file = open(getenv("TEST_CLOCK"), O_RDONLY | O_CLOEXEC);
+                ssize_t count = read(file, text, sizeof text - 1);
+                close(file);
+                if (count <= 0) abort();
+                time->tv_sec = atoll(text);
+                time->tv_nsec = 0;
+                return 0;
+            }
+            """
+
         /// What was let pass is not rejected because its answer takes until another minute.
         @Test func anAnswerIsJudgedByTheTimeOfItsRequest() throws {
             let policy = """
@@ -269,20 +292,17 @@ extension Situations {
 
                 """
             try play(Variant(), start: false) { stage in
-                let clock = try stage.topology.scratch.write("2026-01-05 12:00:58", to: "clock", mode: 0o644)
-                let library = try #require(
-                    ["x86_64", "aarch64"].map { "/usr/lib/\($0)-linux-gnu/faketime/libfaketimeMT.so.1" }
-                        .first { FileManager.default.fileExists(atPath: $0) })
+                let clock = try stage.topology.scratch.write("\(Self.mondayBeforeNoon)", to: "clock", mode: 0o644)
+                let source = try stage.topology.scratch.write(Self.clock, to: "clock.c")
+                let library = stage.topology.scratch.file("clock.so")
+                let compiled = try stage.topology.router.finish(["gcc", "-shared", "-fPIC", "-o", library, source])
+                #expect(compiled.succeeded, "\(compiled.errors)")
                 try stage.startClearway(
-                    Self.configuration(policy),
-                    wrapper: [
-                        "env", "TZ=UTC0", "LD_PRELOAD=\(library)", "FAKETIME_TIMESTAMP_FILE=\(clock)", "FAKETIME_NO_CACHE=1",
-                        "FAKETIME_DONT_FAKE_MONOTONIC=1",
-                    ])
+                    Self.configuration(policy), wrapper: ["env", "TZ=UTC0", "LD_PRELOAD=\(library)", "TEST_CLOCK=\(clock)"])
                 let exchange = try MessageExchange(stage)
                 let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
                 try exchange.ask(request, seen: request)
-                try stage.topology.scratch.write("2026-01-05 12:01:03", to: "clock", mode: 0o644)
+                try stage.topology.scratch.write("\(Self.mondayBeforeNoon + 65)", to: "clock", mode: 0o644)
                 try exchange.answer(Self.ok, seen: Self.ok)
                 // The next one is of this minute.
                 try stage.client.send(exchange.client, request)
