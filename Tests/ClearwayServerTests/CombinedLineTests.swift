@@ -84,6 +84,9 @@ import TransparentSockets
 
     @Test(arguments: [
         ("http://u@h/", "http://h/"), ("http://u:p@h:1?x@y", "http://h:1?x@y"), ("http://h/a@b", "http://h/a@b"),
+        ("//user:p@h/p", "//h/p"), ("view-source:http://user:p@h/", "view-source:http://h/"), ("///u:p@h", "///h"),
+        ("/go?to=http://u:p@h/&x=ftp://v:q@i", "/go?to=http://h/&x=ftp://i"), ("x:/a//u:p@h#//v@i", "x:/a//h#//i"),
+        ("//u@/v:p@h", "///h"), ("//", "//"), ("a@b//", "a@b//"),
         ("http://a@b@h", "http://h"), ("/a@b", "/a@b"), ("", ""), ("://@", "://"),
     ])
     func withoutUser(_ url: String, _ expected: String) {

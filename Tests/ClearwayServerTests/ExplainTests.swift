@@ -496,6 +496,56 @@ import Testing
         }
     }
 
+    private static let unheeded = """
+        [[listener]]
+        name = "site"
+        mode = "http"
+        listen = ["[::]:80"]
+        origin = "http://10.0.0.1:8080"
+        clients = ["192.0.2.0/24"]
+        [[upstream]]
+        name = "far"
+        url = "http://10.0.0.2:3128"
+        [[rule]]
+        destination = "192.0.2.0/24"
+        LISTENER
+        action = "reject"
+        [[rule]]
+        domain = "a.example"
+        LISTENER
+        action = "far"
+        [[rule]]
+        method = "CONNECT"
+        url = "http://b.example/*"
+        LISTENER
+        action = "reject"
+        [[rule]]
+        method = ["CONNECT", "GET"]
+        url = "http://c.example/*"
+        LISTENER
+        action = "reject"
+
+        """
+
+    /// Only where it is certain: a rule that has other listeners may mean those.
+    @Test func keysThatNeverCountAreWarnedAbout() throws {
+        let gateway = "[[listener]]\nname = \"gate\"\nlocal = true\nhttp = true\n"
+        func warned(_ listener: String, _ more: String = "") throws -> [String] {
+            warnings(
+                of: try Configuration(parsing: Self.unheeded.replacing("LISTENER", with: listener) + more, file: "t.toml"))
+        }
+        let connect = "t.toml:18:3: warning: rule 3 never decides: a request for a tunnel (CONNECT) has no URL"
+        let all = [
+            "t.toml:10:3: warning: rule 1 never decides: where a listener has an origin, requests have no destination",
+            "t.toml:14:3: warning: rule 2 lets requests pass, but not to its action's upstream: where a listener has an origin, they go there",
+            connect,
+        ]
+        #expect(try warned("") == all)
+        #expect(try warned("listener = \"site\"", gateway) == all)
+        #expect(try warned("", gateway) == [connect])
+        #expect(try warned("listener = [\"gate\", \"site\"]", gateway) == [connect])
+    }
+
     @Test func rulesForRequestsThatNobodyUnderstandsAreWarnedAbout() throws {
         let text = "[[listener]]\nlocal = true\n[[rule]]\nurl = 'http://a.example/*'\naction = 'reject'\n"
         #expect(

@@ -195,15 +195,21 @@ import TransparentSockets
         for types in [
             ["video/mp4"], ["VIDEO/MP4; codecs=x"], [" application/x-msdownload "], ["text/html", "video/mp4"],
             ["text/html, video/mp4"],
-            ["text/html,\tvideo/mp4;x"],
+            ["text/html,\tvideo/mp4;x"], ["\"video/mp4\""], ["\"video/mp4;x\""], ["\" video/mp4 \" x"],
+            ["text/html, 'a', \"Video/MP4, x\""],
         ] { #expect(decide(policy, types) == .reject, "\(types)") }
         for types in [["text/html"], [], [""], ["application/x-msdownloads"], ["text/html; x=video/mp4"], ["video"]] {
             #expect(decide(policy, types) == .direct, "\(types)")
         }
         let untyped = Policy([rule("none")])
-        for types in [[], [""], [" , "], ["video"], ["/"], ["a/"]] {
+        for types in [
+            [], [""], [" , "], ["video"], ["/"], ["a/"], ["video /mp4"], ["video/ mp4"], ["a/b c"], ["a/b/c"], ["\"a/b\""],
+            ["a/b\u{7F}"],
+            ["text/html", "video"], ["a/b, c;d"],
+        ] {
             #expect(decide(untyped, types) == .reject && decide(untyped, types, hasBody: false) == .direct, "\(types)")
         }
+        #expect(decide(untyped, ["a/b, c/d;e", "!#$%&'+-.^_`|~/*"]) == .direct)
         #expect(decide(untyped, ["a/b"]) == .direct && decide(untyped, nil) == .direct)
         // In order: what an earlier rule lets pass, passes.
         var open = Rule(action: .direct)

@@ -76,6 +76,57 @@ extension Situations {
             }
         }
 
+        /// Of answers that end a connection, and of those in place of others.
+        @Test func ourOwnAnswersHaveTheirBytes() throws {
+            let scratch = try ScratchDirectory()
+            defer { scratch.remove() }
+            let file = scratch.file("access.log")
+            try play(Variant(), start: false) { stage in
+                var configuration = Self.configuration(file, format: "combined")
+                configuration.policy = """
+                    [[rule]]
+                    path = "/shut"
+                    action = "reject"
+                    [[rule]]
+                    content_type = "video/*"
+                    action = "reject"
+
+                    """
+                let clearway = try Clearway(in: stage.topology.router, configuration: configuration)
+                try waitUntil("Clearway ready") { clearway.program.standardError.contains("\"ready\"") }
+                func ask(_ request: String, _ answer: String? = nil) throws -> String {
+                    let exchange = try MessageExchange(stage)
+                    try stage.client.send(exchange.client, request)
+                    if let answer {
+                        try exchange.accept()
+                        _ = try stage.server.receiveUntil(exchange.server, "\r\n\r\n")
+                        try stage.server.send(exchange.server, answer)
+                    }
+                    let heard = try stage.client.receiveUntil(exchange.client, "\r\n\r\n")
+                    try stage.client.close(exchange.client)
+                    return heard
+                }
+                let rows: [(request: String, answer: String?)] = [
+                    ("POST /shut HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nok", nil),
+                    ("GET /shut HTTP/1.1\r\nHost: a\r\n\r\n", nil),
+                    ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", nil),
+                    (
+                        "GET /video HTTP/1.1\r\nHost: a\r\n\r\n",
+                        "HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: 2\r\n\r\nok"
+                    ),
+                    ("GET /senseless HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/9 hm\r\n\r\n"),
+                    ("HEAD /shut HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", nil),
+                ]
+                for (number, row) in rows.enumerated() {
+                    let heard = try ask(row.request, row.answer)
+                    try waitUntil("its line") { Self.lines(file).count == number + 1 }
+                    let length = heard.split(separator: "\r\n").first { $0.hasPrefix("Content-Length: ") }?.dropFirst(16)
+                    let bytes = Self.lines(file)[number].firstMatch(of: /" \d{3} (\S+) "/)?.1
+                    #expect(row.request.hasPrefix("HEAD") ? bytes == "-" : bytes == length, "\(Self.lines(file)[number]): \(heard)")
+                }
+            }
+        }
+
         @Test(arguments: ["plain", "logfmt", "json", "combined"])
         func secretsAreNowhere(format: String) throws {
             let scratch = try ScratchDirectory()

@@ -206,5 +206,32 @@ extension Situations {
                 #expect(try program.waitForExit() == .exited(0))
             }
         }
+
+        /// ... also where there is so much of it that the command's end has not come to us, for it comes last.
+        @Test func whatDidNotFitArrives() throws {
+            try playExec(.ordinaryUser) { stage in
+                let peer = try Peer(in: stage.topology.server)
+                let listener = try peer.listen("198.51.100.2")
+                // Until nobody takes any more.
+                let speaker = """
+                    import os, select, socket
+                    s = socket.create_connection(("198.51.100.2", \(listener.int("port"))))
+                    s.setblocking(False)
+                    said = 0
+                    while select.select([], [s], [], 1)[1]: said += s.send(b"x" * 65536)
+                    print(os.getpid(), said, flush=True)
+                    """
+                let program = try stage.topology.client.start(stage.words([], ["/usr/bin/python3", "-c", speaker]))
+                let accepted = try peer.accept(listener).socket
+                let words = try waitFor("what was said") { () -> [Int]? in
+                    let words = program.standardOutput.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+                    return words.count == 2 && program.standardOutput.hasSuffix("\n") ? words : nil
+                }
+                try waitUntil("the command's end") { kill(pid_t(words[0]), 0) != 0 }
+                let drained = try peer.drain(accepted)
+                #expect(drained.int("bytes") == words[1] && drained.end == "fin", "\(words[1]): \(drained.fields)")
+                #expect(try program.waitForExit() == .exited(0))
+            }
+        }
     }
 }

@@ -257,6 +257,78 @@ extension Situations {
             }
         }
 
+        /// 2026-01-05 12:00:58, in seconds.
+        private static let mondayBeforeNoon = 1_767_614_458
+
+        /// A wall clock that shows what a file says, in place of the C library's.
+        private static let clock = """
+            #include <fcntl.h>
+            #include <stdlib.h>
+            #include <sys/syscall.h>
+            #include <time.h>
+            #include <unistd.h>
+            int clock_gettime(clockid_t which, struct timespec *time) {
+                if (which != CLOCK_REALTIME) return syscall(SYS_clock_gettime, which, time);
+                char text[32] = "";
+                int file = open(getenv("TEST_CLOCK"), O_RDONLY | O_CLOEXEC);
+                ssize_t count = read(file, text, sizeof text - 1);
+                close(file);
+                if (count <= 0) abort();
+                time->tv_sec = atoll(text);
+                time->tv_nsec = 0;
+                return 0;
+            }
+            """
+
+        /// What was let pass is not rejected because its answer takes until another minute.
+        @Test func anAnswerIsJudgedByTheTimeOfItsRequest() throws {
+            let policy = """
+                [[rule]]
+                time = "Mon 12:01-13:00"
+                action = "reject"
+                [[rule]]
+                content_type = "video/*"
+                action = "reject"
+
+                """
+            try play(Variant(), start: false) { stage in
+                let clock = try stage.topology.scratch.write("\(Self.mondayBeforeNoon)", to: "clock", mode: 0o644)
+                let source = try stage.topology.scratch.write(Self.clock, to: "clock.c")
+                let library = stage.topology.scratch.file("clock.so")
+                let compiled = try stage.topology.router.finish(["gcc", "-shared", "-fPIC", "-o", library, source])
+                #expect(compiled.succeeded, "\(compiled.errors)")
+                try stage.startClearway(
+                    Self.configuration(policy), wrapper: ["env", "TZ=UTC0", "LD_PRELOAD=\(library)", "TEST_CLOCK=\(clock)"])
+                let exchange = try MessageExchange(stage)
+                let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+                try exchange.ask(request, seen: request)
+                try stage.topology.scratch.write("\(Self.mondayBeforeNoon + 65)", to: "clock", mode: 0o644)
+                try exchange.answer(Self.ok, seen: Self.ok)
+                // The next one is of this minute.
+                try stage.client.send(exchange.client, request)
+                #expect(try stage.client.receiveUntil(exchange.client, "request.\n").hasPrefix("HTTP/1.1 403 "))
+            }
+        }
+
+        /// One connection of a client's, and of ours: each request by the rule that let it pass.
+        @Test func eachRequestHasItsOwnRule() throws {
+            let policy = ["/a", "/b"].map { "[[rule]]\npath = \"\($0)\"\naction = \"direct\"\n" }.joined()
+            try play(Variant(), configuration: .serving("http", more: "via = false", policy: policy)) { stage in
+                let listener = try stage.server.listen(Self.server, port: 80)
+                let client = try stage.client.connect(Family.v4.routerTowardsClient, 1080).socket
+                var socket = -1
+                for path in ["/a", "/b", "/c", "/a"] {
+                    try stage.client.send(client, "GET http://\(Self.server)\(path) HTTP/1.1\r\nHost: a\r\n\r\n")
+                    if socket < 0 { socket = try stage.server.accept(listener).socket }
+                    let seen = "GET \(path) HTTP/1.1\r\nHost: \(Self.server)\r\n\r\n"
+                    #expect(try stage.server.receive(socket, seen.utf8.count) == seen)
+                    try stage.server.send(socket, Self.ok)
+                    #expect(try stage.client.receive(client, Self.ok.utf8.count) == Self.ok)
+                }
+                #expect(try stage.clearway.waitForRequests(4).map { $0.int("rule") } == [1, 2, -1, 1])
+            }
+        }
+
         /// By this host's clock and time zone; connections, datagrams and requests alike.
         @Test func times() throws {
             let minutes = Int(Date().timeIntervalSince1970) / 60

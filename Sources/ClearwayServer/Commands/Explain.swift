@@ -147,8 +147,14 @@ func warnings(of configuration: Configuration) -> [String] {
             + "rule \(by + 1) (line \(configuration.positions.rule(by).line)) matches all that it matches"
     }
     let more = shadowed.count > mostWarnings ? ["\(shadowed.count - mostWarnings) more rules never decide"] : []
-    return emptyLists(of: configuration) + shadowed.prefix(mostWarnings) + more + strangers(of: configuration)
-        + unheard(of: configuration) + loops(of: configuration) + idleLog(of: configuration)
+    var lines = emptyLists(of: configuration)
+    lines += shadowed.prefix(mostWarnings)
+    lines += more
+    lines += strangers(of: configuration)
+    lines += unheard(of: configuration)
+    lines += unheeded(of: configuration)
+    lines += loops(of: configuration)
+    return lines + idleLog(of: configuration)
 }
 
 /// A list without entries is allowed, as lists come from elsewhere, and tells of a download that failed.
@@ -199,7 +205,7 @@ private func unheard(of configuration: Configuration) -> [String] {
 }
 
 /// Lines that people read.
-private let mostWarnings = 20
+let mostWarnings = 20
 
 /// A proxy on this host sends connections of its own, which no mark of ours tells from others'.
 private func loops(of configuration: Configuration) -> [String] {

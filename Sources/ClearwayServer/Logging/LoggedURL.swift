@@ -10,17 +10,27 @@ enum LoggedURL {
         String(decoding: withoutQuery(Array(url.utf8)), as: UTF8.self)
     }
 
-    /// Without the user and the password that a client should not have sent in a Referer (RFC 9110 §10.1.3).
+    /// Without the user and the password that a client should not have sent in a Referer (RFC 9110 §10.1.3), wherever an authority
+    /// may begin: behind any two slashes, for a URL may have no scheme, or another URL within it.
     static func withoutUser(_ url: [UInt8]) -> [UInt8] {
-        guard let mark = url.lastIndex(of: UInt8(ascii: "@")), let start = authority(url), start <= mark else { return url }
-        let end = url[start...].firstIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "?") || $0 == UInt8(ascii: "#") }
-        guard let last = url[start..<(end ?? url.endIndex)].lastIndex(of: UInt8(ascii: "@")) else { return url }
-        return Array(url[..<start] + url[(last + 1)...])
+        guard url.contains(UInt8(ascii: "@")) else { return url }
+        var kept: [UInt8] = []
+        var rest = url[...]
+        var slashes = 0
+        while let octet = rest.first {
+            if octet != UInt8(ascii: "/"), slashes >= 2, let mark = authority(rest).lastIndex(of: UInt8(ascii: "@")) {
+                // What was kept still ends with the slashes.
+                rest = rest[(mark + 1)...]
+                continue
+            }
+            slashes = octet == UInt8(ascii: "/") ? slashes + 1 : 0
+            kept.append(octet)
+            rest.removeFirst()
+        }
+        return kept
     }
 
-    /// Behind the first two slashes.
-    private static func authority(_ url: [UInt8]) -> Int? {
-        guard let colon = url.firstIndex(of: UInt8(ascii: ":")), url[colon...].starts(with: "://".utf8) else { return nil }
-        return colon + 3
+    private static func authority(_ url: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        url.prefix { $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
     }
 }

@@ -9,8 +9,9 @@ extension Session {
     var requestWriter: MessageWriter {
         guard let http = settings.http else { return MessageWriter(via: nil) }
         var writer = MessageWriter(via: http.viaBytes)
-        if settings.service != nil { writer.takenCredentials = .proxyAuthorization }
-        if http.login != nil { writer.takenCredentials = .authorization }
+        // A server behind us is no proxy, and what is meant for one is none of its business.
+        if settings.service != nil || http.origin != nil { writer.takenCredentials.append(.proxyAuthorization) }
+        if http.login != nil { writer.takenCredentials.append(.authorization) }
         writer.changes = http.requestChanges.filled(lastingValue)
         if http.origin != nil {
             let peer = client.value.address

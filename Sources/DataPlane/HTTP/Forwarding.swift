@@ -68,7 +68,10 @@ extension Session {
                 decision = found
                 return .respond(rejection(Asked(request, head, bytes, to: destination)), .proxyRejected)
             }
-            if isDecided, found.action == opened { return .forward(opened) }
+            if isDecided, found.action == opened {
+                decision = found
+                return .forward(opened)
+            }
         }
         http.openedFor = nil
         (requested, destination, name) = (target, nil, nil)

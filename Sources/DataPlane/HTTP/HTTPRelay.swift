@@ -90,6 +90,8 @@ final class HTTPRelay {
     var permission: Session.Permission?
     /// What rules ask of the present request, if they do.
     var facts: RequestFacts?
+    /// When the present request was judged, where rules ask for the time: its response is judged by the same.
+    var minute: MinuteOfWeek?
     /// What its answer might need, where rules may still reject its response.
     var asked: Asked?
     /// The credentials that were right last time.
@@ -313,6 +315,7 @@ final class HTTPRelay {
         case .opening: return .goOn
         case .exchanging where transaction?.response.isWaiting == true && transaction?.request.isDone == true:
             let page = ErrorPage(504, "The server does not answer.")
+            transaction!.answer(closingWith: page)
             return .dismiss(page.bytes(closes: true, isHead: transaction?.method == .head), halfClosed ?? .proxyIdle)
         case .exchanging where halfClosed != nil: return .ended(.proxyHalfClose)
         case .exchanging, .closing: return .ended(.proxyIdle)

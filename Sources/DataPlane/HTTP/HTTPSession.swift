@@ -175,12 +175,12 @@ extension Session {
     private func finishUnopened(_ failed: Ending, in http: HTTPRelay) async {
         if failed.isClientGone || failed == .proxyDrain { return finish(failed) }
         if failed == .proxyRejected, let (page, isHead) = http.unopenedRejection {
-            http.recordUnopened(page.status, failed)
+            http.recordUnopened(page.status, body: page.bodyLength(isHead: isHead), failed)
             await dismiss(page.bytes(closes: true, isHead: isHead))
             return finish(failed)
         }
         let answer = HTTPAnswer(ServingOutcome(failed, cause)) ?? .forbidden
-        http.recordUnopened(answer.code, failed)
+        http.recordUnopened(answer.code, body: answer.bodyLength, failed)
         await dismiss(answer.bytes(proxy: nil))
         finish(failed)
     }
@@ -201,8 +201,9 @@ extension Session {
                 http.openedFor = nil
             case .success(false) where settings.http?.origin != nil: http.refusedCredentials = field
             case .success(false):
-                http.recordUnopened(407, .clientUnauthorized)
-                await dismiss(HTTPAnswer.authenticationRequired(realm: "proxy").bytes(proxy: nil))
+                let answer = HTTPAnswer.authenticationRequired(realm: "proxy")
+                http.recordUnopened(answer.code, body: answer.bodyLength, .clientUnauthorized)
+                await dismiss(answer.bytes(proxy: nil))
                 finish(.clientUnauthorized)
                 return false
             case .failure(let refused):

@@ -25,6 +25,7 @@ extension Session {
                 ? ErrorPage(200, "This is a proxy.") : ErrorPage(501, "This is a proxy, which traces nothing.")
             return .respond(page, .proxyRejected)
         }
+        http.minute = worker.minute(for: routes.policy)
         http.facts = routes.policy.asksForRequests ? RequestFacts(request, head, bytes, routes.policy.askedFields) : nil
         http.asked = routes.policy.asksForResponses ? Asked(request, head, bytes, to: destination) : nil
         if let service = settings.service { return judge(request, head, bytes, of: service, in: http) }

@@ -94,7 +94,9 @@ extension HTTPRelay {
         if !transaction!.request.isDone || isEnding { transaction!.keepsAlive = false }
         transaction!.response = .done
         dropUpstream()
-        let answer = page.bytes(closes: !transaction!.keepsAlive, isHead: transaction!.method == .head)
+        let isHead = transaction!.method == .head
+        let answer = page.bytes(closes: !transaction!.keepsAlive, isHead: isHead)
+        transaction!.headBytes += answer.count - page.bodyLength(isHead: isHead)
         return sendDown(answer[...]) == 0 ? nil : .ended(.clientReset)
     }
 

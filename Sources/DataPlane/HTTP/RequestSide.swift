@@ -101,6 +101,7 @@ extension HTTPRelay {
                 // A client that is asked for a password often has it ready, and asks again over the same connection.
                 guard ending == .proxyRejected || page.status == 401, message.body == .none, message.mayBeFollowed, !isEnding
                 else {
+                    transaction!.answer(closingWith: page)
                     record(ending)
                     return .dismiss(page.bytes(closes: true, isHead: message.method == .head), ending)
                 }
@@ -158,7 +159,8 @@ extension HTTPRelay {
                 (up.left >= Self.leastSpliced && resources.mode != .copy || resources.mode == .splice) && canSpliceUp
             transaction!.request = up.left == 0 ? .done : .plain
         case .chunked:
-            var chunks = ChunkedReader(omitting: requestWriter.changes.omitted)
+            var chunks = ChunkedReader(
+                omitting: requestWriter.changes.omitted, omittingForwarded: requestWriter.forwarded != nil)
             do throws(MessageFault) {
                 let length = try decode(
                     &chunks, bytes.extracting(rest), requestWriter.replacement == nil ? .chunks : .chunksAlone,
@@ -186,12 +188,15 @@ extension HTTPRelay {
     }
 
     /// Tells the log of a request in `stash` that no upstream could be opened for.
-    func recordUnopened(_ status: Int, _ ending: Ending) {
+    ///
+    /// - Parameter body: bytes of the body of our answer.
+    func recordUnopened(_ status: Int, body: Int, _ ending: Ending) {
         // Of one that is asked again, nothing but its bytes is kept.
         var reader = requestReader ?? HeadReader(.request)
         guard (try? reader.read(stash.span)) == true, let message = try? RequestMessage(reader, stash.span) else { return }
         begin(message, reader, stash.span)
         transaction!.status = status
+        transaction!.closingBody = body
         record(ending)
     }
 
@@ -242,6 +247,7 @@ extension HTTPRelay {
                 upBefore: up.moved,
                 downBefore: down.moved, request: .done, methodText: "", target: "", name: nil)
         }
+        transaction!.closingBody = page.bodyLength(isHead: false)
         transaction!.status = fault.status
         let ending = session.refuse(.clientProtocol, fault.reason)
         record(ending)

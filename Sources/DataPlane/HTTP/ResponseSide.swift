@@ -186,9 +186,10 @@ extension HTTPRelay {
         let ending = session.report(.upstreamProtocol, reason)
         session.parentFailed(ending)
         let isHead = transaction!.method == .head
-        transaction!.status = 502
+        let page = ErrorPage(502, "The server's answer makes no sense.")
+        transaction!.answer(closingWith: page)
         record(ending)
-        return .dismiss(ErrorPage(502, "The server's answer makes no sense.").bytes(closes: true, isHead: isHead), ending)
+        return .dismiss(page.bytes(closes: true, isHead: isHead), ending)
     }
 
     /// It keeps its memory, unless somebody else has a copy.

@@ -45,6 +45,7 @@ extension Session {
             guard setUpDeadline <= worker.loop.now else { return worker.loop.setDeadline(id, at: setUpDeadline) }
             wake(Self.timeout(in: phase))
         case .relaying:
+            if lastWords != nil { return endWithClient() }
             let settings = worker.settings
             if let deadline = relayDeadline, deadline <= worker.loop.now {
                 let isHalfClosed = relay!.isHalfClosed && settings.halfCloseTimeout > 0
@@ -80,16 +81,6 @@ extension Session {
         case .settingUp, .ending: break
         }
     }
-
-    /// Ends the session unless something that the client has said before it left is still to be handed on.
-    func endWithClient() {
-        guard hasClientLeft else { return cut() }
-        // Nobody is left to hear what the upstream may say. An end in order: the kernel goes on sending what it has.
-        if phase == .relaying, relay!.up.isFinished { settle(Relay.Step.ended(.clientFIN)) }
-    }
-
-    /// Asked of the kernel: the loop may not have heard yet.
-    var hasClientLeft: Bool { clientRaw.map { cs_peer_has_ended($0) == 1 } ?? true }
 
     private func note(client events: UInt32) {
         clientEvents |= events
@@ -148,6 +139,7 @@ extension Session {
 
     private var relayDeadline: UInt64? {
         guard let relay else { return nil }
+        if let lastWords { return lastWords.dueAt }
         let settings = worker.settings
         let timeout =
             relay.isHalfClosed && settings.halfCloseTimeout > 0

@@ -85,6 +85,8 @@ final class Session {
     var adapted: Ending?
     /// Who the client is, if it has shown that.
     var user: String?
+    /// Of a client that has left, as far as it is known, and whose end has not come.
+    var lastWords: LastWords?
     /// When the first side was seen to have ended; 0: none was.
     var halfClosedAt: UInt64 = 0
     /// When the client's first data was handed on, and what had been moved each way by then.
@@ -268,7 +270,8 @@ final class Session {
         let firstByte = transaction.firstByteAt == 0 ? 0 : transaction.firstByteAt - transaction.startedAt
         record.transaction = TransactionRecord(
             method: transaction.methodText, target: transaction.target, isVersion10: transaction.isVersion10,
-            status: transaction.status, firstByte: firstByte, body: down - min(down, UInt64(transaction.headBytes)),
+            status: transaction.status, firstByte: firstByte,
+            body: down - min(down, UInt64(transaction.headBytes)) + UInt64(transaction.closingBody),
             referer: transaction.referer, userAgent: transaction.userAgent)
         cause = nil
         worker.observer.transactionEnded(record)
@@ -342,7 +345,7 @@ final class Session {
     /// - Parameter deadline: monotonic nanoseconds.
     /// - Returns: how the session ends, if it does; while sniffing or racing a deadline is no reason to.
     func wait(_ phase: Phase, until deadline: UInt64) async -> Ending? {
-        guard !worker.isCut, !worker.isEnding || hasClientLeft else { return .proxyDrain }
+        guard !worker.isCut, !worker.isEnding || hasClientLeft || hasClientSpoken else { return .proxyDrain }
         guard clientEvents & cs_epoll_err == 0, association?.flows != 0 else { return .clientGone }
         setUpDeadline = deadline
         guard !isSetUpTimeOver else { return Self.timeout(in: phase) }

@@ -23,8 +23,8 @@ extension Session {
         return nil
     }
 
-    /// The time, as rules ask for it; nil: none does.
-    var minute: MinuteOfWeek? { worker.minute(for: routes.policy) }
+    /// The time, as rules ask for it: of a request of HTTP, and of all that becomes of it, when it was judged. Nil: none does.
+    var minute: MinuteOfWeek? { http?.minute ?? worker.minute(for: routes.policy) }
 
     /// What no rule judges: a program's own host, which no proxy can reach for it.
     private func isOverLoopback(_ destination: OriginalDestination) -> Bool {

@@ -48,7 +48,7 @@ final class NftOwner {
         let line = Array("include \"/proc/self/fd/3\"\nlist tables inet\n".utf8)
         let sent = cs_write(input, line, line.count)
         guard sent == line.count else { throw .system("nft does not listen", errno: Int32(-sent)) }
-        let deadline = cs_monotonic_nanoseconds() + 10_000_000_000
+        let deadline = cs_monotonic_nanoseconds() + Tool.patience
         var answer = ""
         var complaint = ""
         while true {
@@ -61,7 +61,9 @@ final class NftOwner {
             if !complaint.isEmpty, ready == 0 || streams[2].revents != 0 { throw refused(complaint) }
             if complaint.isEmpty, answer.split(separator: "\n").contains("table inet \(table)") { return }
             if streams[2].revents != 0 { throw FirewallError(.system, "nft ended before it took the rules") }
-            if ready == 0 { throw FirewallError(.system, "nft did not take the rules within 10 seconds") }
+            if ready == 0 {
+                throw FirewallError(.system, "nft did not take the rules within \(Tool.patience / 1_000_000_000) seconds")
+            }
         }
     }
 

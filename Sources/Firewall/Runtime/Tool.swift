@@ -33,7 +33,10 @@ public struct Tool: Sendable {
 
     private static let mostGathered = 262_144
 
-    /// Runs to the end and gathers at most 256 KiB of each stream; what takes longer than 10 seconds is killed.
+    /// Nanoseconds. On a host that is busy, as many are when everything starts, nft takes its time.
+    static let patience: UInt64 = 30_000_000_000
+
+    /// Runs to the end and gathers at most 256 KiB of each stream; what takes longer than ``patience`` is killed.
     public func run(_ arguments: [String], input: String = "") throws(FirewallError) -> Finished {
         let text = try memoryFile(input)
         let output = try Pipe()
@@ -42,7 +45,7 @@ public struct Tool: Sendable {
         // Our writing ends are closed here, or the streams would never end.
         let outputReader = output.keepReader()
         let errorsReader = errors.keepReader()
-        let deadline = cs_monotonic_nanoseconds() + 10_000_000_000
+        let deadline = cs_monotonic_nanoseconds() + Self.patience
         var streams = [
             pollfd(fd: outputReader.raw, events: Int16(POLLIN), revents: 0),
             pollfd(fd: errorsReader.raw, events: Int16(POLLIN), revents: 0),
@@ -69,7 +72,7 @@ public struct Tool: Sendable {
             }
         }
         let status = reap(pid)
-        if late { throw FirewallError(.system, "\(name) did not end within 10 seconds") }
+        if late { throw FirewallError(.system, "\(name) did not end within \(Self.patience / 1_000_000_000) seconds") }
         return Finished(
             isCut: isCut, status: status, output: String(decoding: gathered[0], as: UTF8.self),
             errors: String(decoding: gathered[1], as: UTF8.self))

@@ -1,27 +1,38 @@
 /// What a rule may ask of a response of HTTP.
 public struct ResponseFacts: Hashable, Sendable {
     /// The media types that it says, without parameters: one, where it is written well. A client that gets several chooses as it likes, so
-    /// all of them count.
+    /// all of them count; some read over quotes, so what is in them counts as well.
     let contentTypes: [[UInt8]]
-    /// It has a body, and none of them is a type: the client will look for itself what it might be.
+    /// It has a body, and says no type, or what is none: the client may look for itself what it might be.
     let isUntyped: Bool
 
     /// - Parameters:
     ///   - contentTypes: the values of all Content-Type fields.
     ///   - hasBody: it may have one; what has none has no type, either.
     public init(contentTypes lines: [[UInt8]], hasBody: Bool) {
-        contentTypes = lines.flatMap { line in
+        let said = lines.flatMap { line in
             line.split(separator: UInt8(ascii: ",")).compactMap { element -> [UInt8]? in
                 let type = element.prefix { $0 != UInt8(ascii: ";") }.trimmingBlanks
                 return type.isEmpty ? nil : Array(type)
             }
         }
-        isUntyped =
-            hasBody
-            && !contentTypes.contains { type in
-                let parts = type.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-                return parts.count == 2 && parts.allSatisfy { !$0.isEmpty }
-            }
+        let quoted = said.filter { $0.contains(UInt8(ascii: "\"")) }
+        contentTypes = said + quoted.map { type in Array(type.filter { $0 != UInt8(ascii: "\"") }[...].trimmingBlanks) }
+        isUntyped = hasBody && (said.isEmpty || !said.allSatisfy(isMediaType))
+    }
+}
+
+/// TOKEN/TOKEN (RFC 9110 §8.3.1).
+private func isMediaType(_ text: [UInt8]) -> Bool {
+    let parts = text.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+    return parts.count == 2 && parts.allSatisfy { part in !part.isEmpty && part.allSatisfy(isTokenOctet) }
+}
+
+/// Source: RFC 9110 §5.6.2.
+private func isTokenOctet(_ octet: UInt8) -> Bool {
+    switch octet {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"): true
+    default: "!#$%&'*+-.^_`|~".utf8.contains(octet)
     }
 }
 

@@ -31,8 +31,13 @@ public struct ChunkedReader: Sendable {
     private var trailers = HeadReader(.trailers)
     /// Trailers that are not passed on, beside those that never are.
     private let omitted: FieldNames
+    /// What a client says of itself, in X-Forwarded fields of whatever name, is not passed on, either.
+    private let omitsForwarded: Bool
 
-    public init(omitting names: FieldNames = FieldNames()) { omitted = names }
+    public init(omitting names: FieldNames = FieldNames(), omittingForwarded: Bool = false) {
+        omitted = names
+        omitsForwarded = omittingForwarded
+    }
 
     /// - Returns: bytes that are done with, those of `data` among them; the others must come again, with more behind them.
     public mutating func advance(_ bytes: Span<UInt8>) throws(MessageFault) -> (length: Int, step: Step) {
@@ -99,6 +104,7 @@ public struct ChunkedReader: Sendable {
         state = .over
         var lines: [UInt8] = []
         for field in trailers.fields where !field.known.isForbiddenInTrailers && !omitted.contain(field.name, rest) {
+            if omitsForwarded, ForwardedFields.isOfFamily(field.name, rest) { continue }
             lines.append(rest, field.name)
             lines.append(": ")
             lines.append(rest, field.value)

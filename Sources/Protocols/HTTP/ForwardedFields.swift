@@ -50,16 +50,22 @@ public struct ForwardedFields: Sendable {
 
     /// Another of that family, or one that some take for one: of a peer that is trusted, only what nobody knows by this spelling is left out.
     private func isXForwarded(_ name: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
-        let prefix: StaticString = "x-forwarded-"
-        guard name.count >= prefix.utf8CodeUnitCount, bytes[name.lowerBound] | 0x20 == UInt8(ascii: "x") else { return false }
-        for offset in 0..<prefix.utf8CodeUnitCount {
-            guard foldedNameOctet(bytes[name.lowerBound + offset]) == prefix.utf8Start[offset] else { return false }
-        }
+        guard Self.isOfFamily(name, bytes) else { return false }
         guard isTrusted else { return true }
         for offset in name where foldedNameOctet(bytes[offset]) == UInt8(ascii: "-") && bytes[offset] != UInt8(ascii: "-") {
             return true
         }
         return false
+    }
+
+    /// Whether a name begins as theirs do that came before Forwarded, in any spelling that some take for it.
+    static func isOfFamily(_ name: Range<Int>, _ bytes: Span<UInt8>) -> Bool {
+        let prefix: StaticString = "x-forwarded-"
+        guard name.count >= prefix.utf8CodeUnitCount, bytes[name.lowerBound] | 0x20 == UInt8(ascii: "x") else { return false }
+        for offset in 0..<prefix.utf8CodeUnitCount {
+            guard foldedNameOctet(bytes[name.lowerBound + offset]) == prefix.utf8Start[offset] else { return false }
+        }
+        return true
     }
 
     func write(_ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, into output: inout [UInt8]) {

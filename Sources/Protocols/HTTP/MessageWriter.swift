@@ -3,8 +3,8 @@
 public struct MessageWriter: Sendable {
     /// What is added to Via, behind the protocol's version: a name of ours that nobody else has (RFC 9110 §7.6.3); nil: nothing is.
     public var via: [UInt8]?
-    /// The field whose credentials are for us, and go no further (RFC 9110 §11.6.2, §11.7.2).
-    public var takenCredentials: KnownField?
+    /// Fields of credentials that go no further: they are for us, or for a proxy in front of us (RFC 9110 §11.6.2, §11.7.2).
+    public var takenCredentials: [KnownField] = []
     /// What servers of ours are told of the client; nil: nothing is, and what it says of itself passes.
     public var forwarded: ForwardedFields?
     /// Made last, also of what is told of the client. Not of interim responses, which say nothing of themselves.
@@ -47,7 +47,7 @@ public struct MessageWriter: Sendable {
                     output.append("\r\n")
                     continue
                 }
-            case .authorization, .proxyAuthorization: if field.known == takenCredentials { continue }
+            case .authorization, .proxyAuthorization: if takenCredentials.contains(field.known) { continue }
             default: break
             }
             if leavesOut, leaveOut(field, bytes) { continue }

@@ -22,7 +22,6 @@ public struct HTTPAnswer: Hashable, Sendable {
     ///
     /// - Parameter proxy: our name, for a Proxy-Status field (RFC 9209); nil: without one.
     public func bytes(proxy: String? = nil) -> [UInt8] {
-        let body = "\(status)\n\n\(page)\n"
         var lines = [
             "HTTP/1.1 \(status)", "Content-Type: text/plain; charset=utf-8", "Content-Length: \(body.utf8.count)",
             "Connection: close",
@@ -31,6 +30,11 @@ public struct HTTPAnswer: Hashable, Sendable {
         if let proxy { lines.append("Proxy-Status: \(quoted(proxy))\(error.map { "; error=\($0)" } ?? "")") }
         return Array("\(lines.joined(separator: "\r\n"))\r\n\r\n\(body)".utf8)
     }
+
+    /// Of what ``bytes(proxy:)`` gives.
+    public var bodyLength: Int { body.utf8.count }
+
+    private var body: String { "\(status)\n\n\(page)\n" }
 
     /// A page of ours, after which the connection is to be closed.
     ///

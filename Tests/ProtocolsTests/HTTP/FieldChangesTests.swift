@@ -204,6 +204,17 @@ import Testing
         #expect(try trailers(ChunkedReader(omitting: changes.omitted)) == "X-Sum: 1\r\n")
     }
 
+    @Test func trailersOfProxies() throws {
+        let body = Array(
+            "0\r\nX-Sum: 1\r\nX-Forwarded-Port: 1\r\nx_forwarded-For: 1\r\nForwarded: for=x\r\nX-Forwarde: 1\r\n\r\n".utf8)
+        var reader = ChunkedReader(omittingForwarded: true)
+        guard case .end(let trailers) = try reader.advance(body.span).step else {
+            Issue.record("no end")
+            return
+        }
+        #expect(String(decoding: trailers, as: UTF8.self) == "X-Sum: 1\r\nX-Forwarde: 1\r\n")
+    }
+
     @Test(arguments: [
         "Host", "content-length", "Content_Length", "Transfer-Encoding", "Connection", "Keep-Alive", "TE", "Trailer", "Upgrade",
         "Via",

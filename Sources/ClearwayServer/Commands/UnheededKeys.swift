@@ -1,0 +1,35 @@
+internal import Configuration
+internal import Policy
+
+/// Rules that ask for, or choose, what none of their listeners has.
+func unheeded(of configuration: Configuration) -> [String] {
+    let all = Set(configuration.listeners.map(\.name))
+    let inFrontOfServers = Set(configuration.listeners.filter { !$0.origins.isEmpty }.map(\.name))
+    let lines = configuration.rules.enumerated().flatMap { index, rule -> [String] in
+        guard rule.canMatch else { return [] }
+        let own = rule.listeners.map { Set($0) } ?? all
+        // For a command there are none.
+        let isOfServers = !own.isEmpty && own.isSubset(of: inFrontOfServers)
+        let position = configuration.positions.rule(index)
+        return unheeded(in: rule, isOfServers: isOfServers).map {
+            "\(position.file):\(position.line):\(position.column): warning: rule \(index + 1) \($0)"
+        }
+    }
+    let more = lines.count > mostWarnings ? ["\(lines.count - mostWarnings) more warnings of rules like these"] : []
+    return lines.prefix(mostWarnings) + more
+}
+
+/// - Parameter isOfServers: all of its listeners are in front of servers of ours.
+private func unheeded(in rule: Rule, isOfServers: Bool) -> [String] {
+    var complaints: [String] = []
+    if isOfServers, rule.destinations != nil {
+        complaints.append("never decides: where a listener has an origin, requests have no destination")
+    }
+    if isOfServers, case .upstream = rule.action {
+        complaints.append("lets requests pass, but not to its action's upstream: where a listener has an origin, they go there")
+    }
+    if rule.urls != nil, let methods = rule.methods, methods.allSatisfy({ $0 == "CONNECT" }) {
+        complaints.append("never decides: a request for a tunnel (CONNECT) has no URL")
+    }
+    return complaints
+}
