@@ -7,7 +7,9 @@ func unheeded(of configuration: Configuration) -> [String] {
     let inFrontOfServers = Set(configuration.listeners.filter { !$0.origins.isEmpty }.map(\.name))
     let lines = configuration.rules.enumerated().flatMap { index, rule -> [String] in
         guard rule.canMatch else { return [] }
-        let isOfServers = (rule.listeners.map { Set($0) } ?? all).isSubset(of: inFrontOfServers)
+        let own = rule.listeners.map { Set($0) } ?? all
+        // For a command there are none.
+        let isOfServers = !own.isEmpty && own.isSubset(of: inFrontOfServers)
         let position = configuration.positions.rule(index)
         return unheeded(in: rule, isOfServers: isOfServers).map {
             "\(position.file):\(position.line):\(position.column): warning: rule \(index + 1) \($0)"
