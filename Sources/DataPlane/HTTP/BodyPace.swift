@@ -72,9 +72,10 @@ extension HTTPRelay {
             unacknowledged: UInt64(max(unacknowledged, 0)) + waiting + UInt64(down.inPipe))
         guard pace.look(sight, now: now, atLeast: rate) else { return nil }
         let hasHeard = transaction?.response.isWaiting != true || sight.unacknowledged > 0
-        return hasHeard
-            ? .ended(.clientSlow)
-            : .dismiss(ErrorPage(408, "The request took too long to come.").bytes(closes: true), .clientSlow)
+        guard !hasHeard else { return .ended(.clientSlow) }
+        let page = ErrorPage(408, "The request took too long to come.")
+        transaction?.answer(closingWith: page)
+        return .dismiss(page.bytes(closes: true), .clientSlow)
     }
 
     /// The client is to send on, and all that has come of the body is handed on.
