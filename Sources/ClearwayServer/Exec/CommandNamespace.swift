@@ -166,7 +166,11 @@ final class CommandNamespace {
         while poll(&news, 1, Self.stopInterval) <= 0 {
             var stopped = siginfo_t()
             // Its end is the channel's, too, and told there.
-            if waitid(P_PID, id_t(pid), &stopped, WSTOPPED | WNOHANG) == 0, stopped.si_signo == SIGCHLD { kill(getpid(), SIGSTOP) }
+            if waitid(P_PID, id_t(pid), &stopped, WSTOPPED | WNOHANG) == 0, stopped.si_signo == SIGCHLD {
+                kill(getpid(), SIGSTOP)
+                // Whoever continues us, and perhaps us alone, means it as well.
+                kill(pid, SIGCONT)
+            }
         }
     }
 

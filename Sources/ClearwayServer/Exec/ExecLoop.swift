@@ -72,14 +72,16 @@ struct ExecLoop: ~Copyable {
     /// Whether a terminal has sent it. That concerns a whole group of processes.
     private func isTerminals(_ signal: Int32, _ info: signalfd_siginfo) -> Bool {
         switch signal {
-        case SIGINT, SIGQUIT, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH: info.ssi_code == Self.fromKernel
+        case SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH: info.ssi_code == Self.fromKernel
+        // That a terminal has hung up, the leader of its session alone is told.
+        case SIGHUP: info.ssi_code == Self.fromKernel && getsid(0) != getpid()
         default: false
         }
     }
 
     private mutating func handOn(_ signal: Int32, _ info: signalfd_siginfo) {
         // What we have brought upon ourselves, as by a log file that grows too large.
-        if info.ssi_pid == UInt32(getpid()) { return }
+        if info.ssi_pid == UInt32(getpid()) || signal == SIGXCPU && info.ssi_code == Self.fromKernel { return }
         guard status == nil else {
             switch signal {
             case SIGTERM, SIGINT, SIGHUP, SIGQUIT: return cut()

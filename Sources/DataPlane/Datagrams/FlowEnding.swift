@@ -57,7 +57,9 @@ extension Datagrams {
         case .nowhere: return
         }
         worker.flowCarried(up: flow.up, down: flow.down)
+        // A question that was asked again after its answer waited for another one.
+        let silence: Ending = ending == .flowUnanswered && flow.datagramsDown > 0 ? .flowIdle : ending
         let refusal = flow.datagramsDown == 0 ? flow.refusal : nil
-        worker.observer.sessionEnded(record(of: flow, refusal ?? ending, local))
+        worker.observer.sessionEnded(record(of: flow, refusal ?? silence, local))
     }
 }

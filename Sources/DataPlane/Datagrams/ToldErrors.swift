@@ -59,6 +59,10 @@ func pastErrors(_ send: () -> Int, take: () -> Bool) -> Int {
         let result = send()
         switch result {
         case 0..., -Int(EAGAIN), -Int(ENOBUFS), -Int(ENOMEM): return result
+        // No ICMP is told so: a rule of this host does not let it out.
+        case -Int(EPERM):
+            _ = take()
+            return result
         default: break
         }
         if take() {

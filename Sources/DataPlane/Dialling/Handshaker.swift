@@ -30,11 +30,12 @@ extension Session {
         func unanswered(_ ending: Ending) -> Passage {
             if handshake.isPipelined, member.mayHaveForgotten() {
                 worker.observer.event(.pipeliningStopped(upstream: group.settings.name, member: settings.label))
-                return .silent(ending)
             }
+            // That may be our own doing.
+            if handshake.isPipelined, !handshake.isAsked { return .silent(ending) }
             // Whoever dials a silent destination must not have the proxy taken for silent; nor is one that has said nothing known to work.
             guard handshake.isAsked else { return .failed(ending) }
-            if handshake.hasAnswered { return .refused(ending) }
+            if handshake.hasAnswered { return ending == .upstreamTimeout ? .refused(ending) : .silent(ending) }
             return ending == .upstreamTimeout ? .silent(ending) : .failed(ending)
         }
         while true {

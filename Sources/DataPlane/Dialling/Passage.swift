@@ -83,6 +83,7 @@ extension Session {
         {
             // One that does not answer must leave time for others, and have enough of it to answer from far away.
             let share = (deadline - worker.loop.now) / UInt64(min(group.members.count - tried.count, Self.mostShares))
+            let trial = isTrial ? worker.loop.now : nil
             tried.insert(number)
             cause = nil
             let before = members.count
@@ -91,9 +92,9 @@ extension Session {
             last = await pass(through: group.members[number], of: group, to: wanted, until: worker.loop.now + share)
             if parent?.member === group.members[number] {
                 // What it answers will tell.
-                parent?.isTrial = isTrial
+                parent?.trial = trial
             } else if group.members.count > 1 {
-                note(last, group.members[number], of: group, isTrial: isTrial)
+                note(last, group.members[number], of: group, trial: trial)
             } else if case .failed(let ending) = last {
                 tellOfFailure(ending, group.members[number], of: group)
             }
@@ -161,7 +162,7 @@ extension Session {
         }
         if case .passed = passage, wanted.isPage, member.settings.kind == .http, member.settings.sendsName || wanted.name == nil {
             // With nothing to say before the first request.
-            if let failed = send(header) { return .failed(failed) }
+            if let failed = send(header) { return failed.isOurs ? .over(failed) : .failed(failed) }
             parent = Parent(member: member, group: group)
         } else if case .passed = passage {
             passage = await shakeHands(with: member, of: group, wanted.command, target, after: header, until: deadline)
@@ -176,8 +177,8 @@ extension Session {
         if let via = group.settings.via {
             switch await pass(through: via, to: Wanted(member), until: deadline) {
             case .passed: return .passed
-            case .failed(let ending), .cutOff(let ending): return .cutOff(ending)
-            case .refused(let ending), .silent(let ending), .unfit(let ending), .over(let ending):
+            case .failed(let ending), .silent(let ending), .cutOff(let ending): return .cutOff(ending)
+            case .refused(let ending), .unfit(let ending), .over(let ending):
                 return ending.isOurs ? .over(ending) : .failed(ending)
             }
         }
@@ -190,16 +191,17 @@ extension Session {
         return failed.isOurs ? .over(failed) : .failed(failed)
     }
 
-    func note(_ passage: Passage, _ member: UpstreamMember, of group: UpstreamGroup, isTrial: Bool) {
+    /// - Parameter trial: when it was claimed; nil: the session tries it for nobody else.
+    func note(_ passage: Passage, _ member: UpstreamMember, of group: UpstreamGroup, trial: UInt64?) {
         let (upstream, label) = (group.settings.name, member.settings.label)
         if passage.wasAnswered {
             if member.worked() { worker.observer.event(.memberRestored(upstream: upstream, member: label)) }
         } else if case .failed(let ending) = passage {
-            guard let time = member.failed(now: worker.loop.now, isTrial: isTrial) else { return }
+            guard let time = member.failed(now: worker.loop.now, isTrial: trial != nil) else { return }
             worker.observer.event(
                 .memberEjected(upstream: upstream, member: label, nanoseconds: time, reason: ending.rawValue))
-        } else if isTrial {
-            member.trialEndedWithoutResult(now: worker.loop.now)
+        } else if let trial {
+            member.trialEndedWithoutResult(claimed: trial, now: worker.loop.now)
         }
     }
 

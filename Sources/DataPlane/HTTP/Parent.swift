@@ -2,8 +2,8 @@
 struct Parent {
     let member: UpstreamMember
     let group: UpstreamGroup
-    /// The session tries it for the others.
-    var isTrial = false
+    /// When the session claimed to try it for the others, monotonic nanoseconds; nil: it does not.
+    var trial: UInt64?
     /// It has answered.
     var isKnown = false
 }
@@ -13,7 +13,7 @@ extension Session {
     func parentAnswered() {
         guard let parent, !parent.isKnown else { return }
         self.parent?.isKnown = true
-        if parent.group.members.count > 1 { note(.passed, parent.member, of: parent.group, isTrial: parent.isTrial) }
+        if parent.group.members.count > 1 { note(.passed, parent.member, of: parent.group, trial: parent.trial) }
     }
 
     /// It has ended, or answered with something else, before it was known to work.
@@ -21,7 +21,7 @@ extension Session {
         guard let parent, !parent.isKnown else { return }
         self.parent?.isKnown = true
         if parent.group.members.count > 1 {
-            note(.failed(ending), parent.member, of: parent.group, isTrial: parent.isTrial)
+            note(.failed(ending), parent.member, of: parent.group, trial: parent.trial)
         } else {
             tellOfFailure(ending, parent.member, of: parent.group)
         }
@@ -29,7 +29,7 @@ extension Session {
 
     /// The session lets go of it before it has answered.
     func parentLeft() {
-        guard let parent, !parent.isKnown, parent.isTrial else { return }
-        parent.member.trialEndedWithoutResult(now: worker.loop.now)
+        guard let parent, !parent.isKnown, let trial = parent.trial else { return }
+        parent.member.trialEndedWithoutResult(claimed: trial, now: worker.loop.now)
     }
 }

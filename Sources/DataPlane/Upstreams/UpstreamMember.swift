@@ -134,7 +134,11 @@ public final class UpstreamMember: Sendable {
     }
 
     /// The session that tried it ended for another reason: the next one may.
-    func trialEndedWithoutResult(now: UInt64) { ejectedUntil.store(now, ordering: .relaxed) }
+    ///
+    /// - Parameter claimed: the moment that ``claimTrial(now:)`` was told; when another trial has ended since, there is nothing to give back.
+    func trialEndedWithoutResult(claimed: UInt64, now: UInt64) {
+        _ = ejectedUntil.compareExchange(expected: claimed &+ Self.longestTrial, desired: now, ordering: .relaxed)
+    }
 
     /// It did what it should.
     ///

@@ -62,8 +62,14 @@ public struct SystemState: Sendable {
                 state.missingFeatures = plan.features.filter { (try? KernelFeature.isPresent($0, nft)) == false }
             }
         }
+        state.missingIPv6 = Firewall.missingIPv6()
         if let ip = tools[1].1 {
             for (family, option) in [("IPv4", "-4"), ("IPv6", "-6")] {
+                // A kernel without a family has no rules of it to show.
+                guard family == "IPv4" || state.missingIPv6 == nil else {
+                    state.missingRoutes.insert(family)
+                    continue
+                }
                 if let rules = state.output(of: ip, [option, "-N", "rule", "show"]) { state.rules += ListedRule.parse(rules) }
                 // Of a table that does not exist it says so with an error, and that is an answer.
                 let routes = (try? ip.run([option, "route", "show", "table", "\(plan.spec.routeTable)"]).output) ?? ""
@@ -77,7 +83,6 @@ public struct SystemState: Sendable {
             // Only root may read it.
             return fileText(tables).map { !$0.isEmpty } ?? (access(tables, F_OK) == 0)
         }
-        state.missingIPv6 = Firewall.missingIPv6()
         for name in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.tcp_early_demux"]
             + ["net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"]
         {
