@@ -17,7 +17,14 @@ struct ScratchDirectory {
 
     @discardableResult
     func write(_ text: String, to name: String, mode: mode_t = 0o600) throws -> String {
-        try text.write(toFile: file(name), atomically: true, encoding: .utf8)
+        if mode & 0o111 == 0 {
+            try text.write(toFile: file(name), atomically: true, encoding: .utf8)
+        } else {
+            // A program that another test starts meanwhile would have it open for writing, for as long as it lives, and nobody could run it.
+            try text.write(toFile: file(name) + ".text", atomically: true, encoding: .utf8)
+            let copy = try Process.run(URL(fileURLWithPath: "/bin/cp"), arguments: [file(name) + ".text", file(name)])
+            copy.waitUntilExit()
+        }
         chmod(file(name), mode)
         return file(name)
     }
