@@ -10,6 +10,14 @@ extension Datagrams {
         worker.loop.alarmAt = table.count == 0 && sockets.count == 0 ? .max : now + Self.expiryInterval
     }
 
+    /// Ends answered questions, if there are too many.
+    func endThoseDone() {
+        while let flow = table.doneForLongest {
+            // One that is asked again is not done any more.
+            if flow.firstEntry >= 0 { sendUp() } else { finish(flow, .flowIdle) }
+        }
+    }
+
     /// Ends all flows of a listener.
     func end(of listener: DatagramListener, _ ending: Ending) {
         for flow in table.all where flow.endpoint.side === listener { finish(flow, ending) }

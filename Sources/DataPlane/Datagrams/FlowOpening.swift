@@ -19,10 +19,7 @@ extension Datagrams {
             finish(flow, .flowEvicted)
             counters.evicted.wrappingAdd(1, ordering: .relaxed)
         }
-        while let flow = table.doneForLongest {
-            // One that is asked again is not done any more.
-            if flow.firstEntry >= 0 { sendUp() } else { finish(flow, .flowIdle) }
-        }
+        endThoseDone()
         let endpoint = endpoints[endpointKey] ?? Endpoint(endpointKey, client, side)
         let way: Flow.Way
         var upstream: String?

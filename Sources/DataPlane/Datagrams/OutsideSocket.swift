@@ -46,8 +46,8 @@ final class OutsideSocket: Watched {
 
 /// Sockets towards everybody, made or taken from those whose mappings have ended.
 struct OutsideSockets {
-    /// Kept at a time.
-    static let most = 256
+    /// Kept at a time: as many as a turn of the loop may take. With fewer, the fuller the turns, the more sockets are made.
+    static let most = 1_024
     /// Nanoseconds that one is kept at least: where flows are rare, it is not worth its descriptor.
     static let lifetime: UInt64 = 1_000_000_000
 
