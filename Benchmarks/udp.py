@@ -142,6 +142,9 @@ BARS = [
     ("echo-1200", "per_second", "≥ 0.5 × NAT", "nat", 0.5), ("echo-1200", "per_second", "≥ 2 × batch = 1", "clearway-1", 2),
     ("bursts", "gbit", "≥ 3 × batch = 1", "clearway-1", 3),
     ("questions", "per_second", "≥ 30,000", None, 30_000),
+    # Where client and server take most of the CPUs, the proxy with batches is never what is waited for: what it could carry by itself.
+    ("echo-64", "per_proxy_second", "≥ 2 × batch = 1", "clearway-1", 2),
+    ("echo-1200", "per_proxy_second", "≥ 2 × batch = 1", "clearway-1", 2),
 ]
 
 
