@@ -6,7 +6,9 @@ internal import TransparentSockets
 /// A query asks the three indexes which rules might match, and checks what else those ask for, if anything. So a decision takes as
 /// long with 100,000 domains as with ten. Of the URLs of a rule those of the same host, port and path are looked at, of other
 /// criteria of requests each.
-public struct Policy: Sendable {
+///
+/// A class, so that whoever holds it for a moment counts one reference, and not one for each of its parts.
+public final class Policy: Sendable {
     public let rules: [Rule]
     private let criteria: [Criteria]
     private let remainders: [Remainder]
@@ -165,6 +167,7 @@ public struct Policy: Sendable {
                 }
             }
         }
+        let general = general
         look(general.span)
         if let destination = query.destination { destinations.forEachMatch(destination) { look($0) } }
         if let client = query.client { clients.forEachMatch(client) { look($0) } }

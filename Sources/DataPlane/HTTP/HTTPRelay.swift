@@ -40,7 +40,7 @@ final class HTTPRelay {
     unowned(unsafe) let session: Session
     let client: Int32
     var upstream: Int32 = -1
-    var requestWriter: MessageWriter
+    let requestWriter: MessageWriter
     let responseWriter: MessageWriter
     /// From the client, and from the upstream: their flags are kept over all transactions.
     var up = Direction()
@@ -88,6 +88,8 @@ final class HTTPRelay {
     var opensTunnel = false
     /// What a service has said of the request in `stash`.
     var permission: Session.Permission?
+    /// What it has put in place of fields of the present request.
+    var replacement: FieldReplacement?
     /// What rules ask of the present request, if they do.
     var facts: RequestFacts?
     /// When the present request was judged, where rules ask for the time: its response is judged by the same.

@@ -28,7 +28,7 @@ extension Session {
         }
         switch permission.verdict {
         case .answered(.granted(let lines)):
-            http.requestWriter.replacement = FieldReplacement(authorization.pass, lines: lines)
+            http.replacement = FieldReplacement(authorization.pass, lines: lines)
             return verdict
         case .answered(.unauthorized(let challenges)):
             var page = ErrorPage(401, "This request needs a user.")

@@ -131,7 +131,8 @@ extension HTTPRelay {
         headBegunAt = 0
         lastActivity = now
         resources.output.removeAll(keepingCapacity: true)
-        requestWriter.write(message, reader, bytes, as: form, into: &resources.output, session.value(of:))
+        requestWriter.write(
+            message, reader, bytes, as: form, replacing: replacement, into: &resources.output, session.value(of:))
         var rest = reader.length..<bytes.count
         if message.method == .connect {
             guard message.body == .none else { return fault(MessageFault(400, "a CONNECT request with a body")) }
@@ -163,7 +164,7 @@ extension HTTPRelay {
                 omitting: requestWriter.changes.omitted, omittingForwarded: requestWriter.forwarded != nil)
             do throws(MessageFault) {
                 let length = try decode(
-                    &chunks, bytes.extracting(rest), requestWriter.replacement == nil ? .chunks : .chunksAlone,
+                    &chunks, bytes.extracting(rest), replacement == nil ? .chunks : .chunksAlone,
                     &transaction!.request)
                 rest = rest.lowerBound + length..<rest.upperBound
             } catch {

@@ -10,9 +10,6 @@ public struct MessageWriter: Sendable {
     /// Made last, also of what is told of the client. Not of interim responses, which say nothing of themselves.
     public var changes = FieldChanges()
 
-    /// What stands in place of the client's own fields.
-    public var replacement: FieldReplacement?
-
     public init(via: [UInt8]?) { self.via = via }
 
     /// How a request's target is written.
@@ -23,9 +20,12 @@ public struct MessageWriter: Sendable {
         case absolute(authorization: String)
     }
 
-    /// - Parameter value: what stands for a placeholder of ``changes`` that was not filled before.
+    /// - Parameters:
+    ///   - replacement: what stands in place of the client's own fields.
+    ///   - value: what stands for a placeholder of ``changes`` that was not filled before.
     public func write(
         _ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, as form: Form = .origin,
+        replacing replacement: FieldReplacement? = nil,
         into output: inout [UInt8], _ value: (FieldTemplate.Placeholder) -> String = { _ in "" }
     ) {
         output.append(bytes, request.methodPlace)
@@ -50,7 +50,7 @@ public struct MessageWriter: Sendable {
             case .authorization, .proxyAuthorization: if takenCredentials.contains(field.known) { continue }
             default: break
             }
-            if leavesOut, leaveOut(field, bytes) { continue }
+            if leavesOut, leaveOut(field, bytes) || replacement?.replaces(field, bytes) == true { continue }
             write(field, request.options, bytes, &output)
         }
         if case .absolute(let authorization) = form { output.append(contentsOf: authorization.utf8) }
@@ -77,7 +77,6 @@ public struct MessageWriter: Sendable {
     /// Whether something of ours stands in a field's place, or nothing.
     private func leaveOut(_ field: HeadReader.Field, _ bytes: Span<UInt8>) -> Bool {
         forwarded?.replace(field, bytes) == true || changes.omitted.contain(field.name, bytes)
-            || replacement?.replaces(field, bytes) == true
     }
 
     private func writeTarget(_ request: RequestMessage, _ bytes: Span<UInt8>, _ form: Form, _ output: inout [UInt8]) {
@@ -137,6 +136,14 @@ public struct MessageWriter: Sendable {
 
     private func write(_ field: HeadReader.Field, _ options: ConnectionOptions, _ bytes: Span<UInt8>, _ output: inout [UInt8]) {
         guard !options.end(field, bytes) else { return }
+        let line = field.name.lowerBound..<field.value.upperBound + 2
+        // What stands there as we write it is written at once.
+        if field.value.lowerBound == field.name.upperBound + 2, line.upperBound <= bytes.count,
+            bytes[field.name.upperBound + 1] == 0x20, bytes[field.value.upperBound] == 0x0D,
+            bytes[field.value.upperBound + 1] == 0x0A
+        {
+            return output.append(bytes, line)
+        }
         output.append(bytes, field.name)
         output.append(": ")
         output.append(bytes, field.value)

@@ -76,10 +76,10 @@ import Testing
         let bytes = Array("GET / HTTP/1.1\r\nHost: h\r\nX-User: 1\r\nx_user: 2\r\nCookie: c\r\nX-Users: 3\r\n\r\n".utf8)
         var head = HeadReader(.request)
         #expect(try head.read(bytes.span))
-        var writer = MessageWriter(via: nil)
-        writer.replacement = FieldReplacement([FieldName("X-User"), FieldName("Cookie")], lines: Array("X-User: a\r\n".utf8))
+        let replacement = FieldReplacement([FieldName("X-User"), FieldName("Cookie")], lines: Array("X-User: a\r\n".utf8))
         var output: [UInt8] = []
-        writer.write(try RequestMessage(head, bytes.span), head, bytes.span, into: &output)
+        MessageWriter(via: nil).write(
+            try RequestMessage(head, bytes.span), head, bytes.span, replacing: replacement, into: &output)
         #expect(String(decoding: output, as: UTF8.self) == "GET / HTTP/1.1\r\nHost: h\r\nX-Users: 3\r\nX-User: a\r\n\r\n")
     }
 }
