@@ -262,12 +262,18 @@ final class HTTPRelay {
 
     func dropUpstream() {
         guard upstream >= 0 else { return }
+        session.dropUpstream()
         upstream = -1
         openedFor = nil
         responseStash = []
         responseReader = nil
         up.dropRest()
-        session.dropUpstream()
+    }
+
+    /// The upstream is connected, has answered whatever it was asked, and waits.
+    var isUpstreamIdle: Bool {
+        guard upstream >= 0, !down.isHungUp, up.rest == nil, up.inPipe == 0 else { return false }
+        return transaction.map { $0.request.isDone && $0.response.isDone } ?? (answered > 0)
     }
 
     func giveShareBack() {

@@ -314,6 +314,11 @@ final class Session {
         if let local, let dialled { worker.loopGuard.remove(local.value, to: dialled.value) }
         local = nil
         dialled = nil
+        // An orderly end of ours would keep the port for a minute, and with 28,000 of them to one server each further connection
+        // takes the kernel a millisecond, or fails. To a server that waits for requests it makes no difference.
+        if let raw = upstream?.raw, channel == nil, settings.preservedSource == .off, http?.isUpstreamIdle == true {
+            _ = cs_reset_on_close(raw)
+        }
         channel = nil
         parentLeft()
         parent = nil
