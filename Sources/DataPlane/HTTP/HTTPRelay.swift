@@ -63,8 +63,8 @@ final class HTTPRelay {
     /// Transactions that the present upstream has seen, and all.
     var answered = 0
     var count = 0
-    /// Proxies that the present request was asked of in vain.
-    var attempts = 0
+    /// Proxies that have hung up over the present request.
+    var hungUp: [UpstreamMember] = []
     /// A request that can be asked again of a fresh connection, should this one turn out to have ended.
     var unanswered: [UInt8] = []
     /// The upstream closes behind the present response.
@@ -216,7 +216,7 @@ final class HTTPRelay {
         let keepsAlive = transaction!.keepsAlive && isWhole
         record(transaction!.refusal ?? session.adapted.take())
         answered += 1
-        attempts = 0
+        hungUp = []
         lastActivity = now
         headBegunAt = stash.isEmpty ? 0 : now
         if !isWhole || !responseStash.isEmpty { dropUpstream() }

@@ -171,7 +171,8 @@ extension HTTPRelay {
                 return fault(error)
             }
         }
-        let mayBeAskedElsewhere = answered > 0 || session.parent != nil && attempts < Self.mostAttempts
+        let others = session.parent.map { min($0.group.members.count, Self.mostAttempts) - hungUp.count - 1 } ?? 0
+        let mayBeAskedElsewhere = answered > 0 || others > 0
         let isRepeatable = mayBeAskedElsewhere && message.body == .none && message.method.isIdempotent
         unanswered = isRepeatable ? Array(bytes.extracting(0..<reader.length)) : []
         stash = Array(bytes.extracting(rest))
