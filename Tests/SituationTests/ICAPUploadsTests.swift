@@ -14,8 +14,10 @@ extension Situations {
         }()
         private static let head = "POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: \(forged.utf8.count)\r\n\r\n"
 
-        private static func play(_ keys: String = "", policy: String = "", _ situation: (Stage, Peer) throws -> Void) throws {
-            var configuration = ICAP.configuration(request: "x", keys: keys)
+        private static func play(
+            _ keys: String = "", response: String? = nil, policy: String = "", _ situation: (Stage, Peer) throws -> Void
+        ) throws {
+            var configuration = ICAP.configuration(request: "x", response: response, keys: keys)
             configuration.policy += policy
             try SituationTests.play(Variant(), configuration: configuration) { stage in
                 let scanner = try stage.peer(in: stage.topology.router)
@@ -74,14 +76,15 @@ extension Situations {
         }
 
         /// A server that begins to answer may want the rest all the same, and one of them has the only place until then.
-        @Test func anAnswerThatBeginsEarly() throws {
-            try Self.play("max_connections = 1") { stage, scanner in
+        @Test(arguments: [nil, "y"]) func anAnswerThatBeginsEarly(scannedBy service: String?) throws {
+            try Self.play("max_connections = 1", response: service) { stage, scanner in
                 let upload = try Self.held(stage)
-                let (head, body) = (Self.response.dropLast(2), Self.response.suffix(2))
-                try upload.answer(String(head), seen: String(head))
+                let (head, body) = (String(Self.response.dropLast(2)), String(Self.response.suffix(2)))
+                // What is scanned comes when it is whole.
+                try upload.answer(head, seen: service == nil ? head : "")
                 try scanner.perform("icap_release")
                 #expect(try stage.server.receive(upload.server, Self.forged.utf8.count) == Self.forged)
-                try upload.answer(String(body), seen: String(body))
+                try upload.answer(body, seen: service == nil ? body : Self.response)
                 try Self.passes(stage, scanner)
             }
         }

@@ -53,8 +53,10 @@ ANSWERS = {
         PAGE.replace(b"200 OK", b"403 Forbidden") % b"Content-Length: 4\r\n", chunk(b"page") + b"0\r\n\r\n",
         fields=b"X-Infection-Found: Type=0; Resolution=2; Threat=Evil;\r\nX-Violations-Found: 1\r\n\t-\r\n\tEvil\r\n"),
 }
+# Of requests; responses pass.
+ANSWERS["held"] = ANSWERS["unchanged"]
 # The connection goes on behind these.
-WELL = {"unchanged", "changed", "a request replaced", "found", "refused", "silent", "endless head"}
+WELL = {"held", "unchanged", "changed", "a request replaced", "found", "refused", "silent", "endless head"}
 
 
 def head_of(stream):
@@ -113,7 +115,7 @@ class Service:
             heads = stream.read(int(where.split(b"=")[-1]))
             data, is_whole = (b"", True) if b"null-body" in where else body_of(stream)
             self.seen.append({"head": head.decode("latin-1"), "body": data.decode("latin-1")})
-            if self.manner == "held":
+            if self.manner == "held" and head.startswith(b"REQMOD"):
                 self.hold(sock, stream, heads, data, is_whole)
                 continue
             answer = ANSWERS[self.manner]
