@@ -214,7 +214,9 @@ final class HTTPRelay {
     private func endTransaction() -> Step? {
         let isWhole = transaction!.request.isDone && up.rest == nil && up.inPipe == 0
         let keepsAlive = transaction!.keepsAlive && isWhole
-        record(transaction!.refusal ?? session.adapted.take())
+        // Also where a rule has rejected the response: it is nothing that the next request comes to.
+        let adapted = session.adapted.take()
+        record(transaction!.refusal ?? adapted)
         answered += 1
         hungUp = []
         lastActivity = now

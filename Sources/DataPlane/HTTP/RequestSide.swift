@@ -82,7 +82,7 @@ extension HTTPRelay {
         }
         if !isCleared {
             let judged = session.judge(message, reader, bytes, in: self)
-            switch session.permitted(judged, message, reader, bytes, in: self) {
+            switch message.stoppedHere(session.permitted(judged, message, reader, bytes, in: self)) {
             case .forward(let action):
                 if upstream >= 0, openedFor == action { break }
                 stash = Array(bytes)
@@ -203,6 +203,7 @@ extension HTTPRelay {
     }
 
     private func begin(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) {
+        session.adapted = nil
         let isTold = session.worker.observer.wantsTransactions
         transaction = Transaction(
             method: message.method, isVersion10: message.isVersion10, keepsAlive: message.mayBeFollowed,

@@ -19,7 +19,7 @@ import termios
 import threading
 import time
 
-from icap import op_icap, op_icap_seen
+from icap import op_icap, op_icap_release, op_icap_seen
 
 BLOCK = 1 << 20
 WAIT = 15.0  # seconds that anything may take before it counts as stuck
