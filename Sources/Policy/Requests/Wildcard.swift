@@ -12,17 +12,17 @@ public struct Wildcard: Hashable, Sendable {
 
     private struct Piece: Hashable, Sendable {
         let octets: [UInt8]
-        /// Of the octets up to each: how many of them are both beginning and end.
-        let overlaps: [Int]
+        /// Of the octets up to each: how many of them are both beginning and end; fewer than ``Wildcard/longest``.
+        let overlaps: [UInt8]
 
         init(_ octets: [UInt8]) {
             self.octets = octets
-            var overlaps = [Int](repeating: 0, count: octets.count)
+            var overlaps = [UInt8](repeating: 0, count: octets.count)
             var length = 0
             for index in octets.indices.dropFirst() {
-                while length > 0, octets[index] != octets[length] { length = overlaps[length - 1] }
+                while length > 0, octets[index] != octets[length] { length = Int(overlaps[length - 1]) }
                 if octets[index] == octets[length] { length += 1 }
-                overlaps[index] = length
+                overlaps[index] = UInt8(length)
             }
             self.overlaps = overlaps
         }
@@ -35,11 +35,17 @@ public struct Wildcard: Hashable, Sendable {
         guard text.utf8.count <= Self.longest else { return nil }
         self.foldsCase = foldsCase
         pieces = text.utf8.split(separator: UInt8(ascii: "*"), omittingEmptySubsequences: false).map { piece in
-            Piece(piece.map { foldsCase ? folded($0) : $0 })
+            Piece(piece.map { foldsCase ? foldedOctet($0) : $0 })
         }
     }
 
-    public func matches(_ text: [UInt8]) -> Bool { matches(text.span) }
+    /// Whether something is looked for in all of a text, and not at its ends alone.
+    var isSearched: Bool { pieces.dropFirst().dropLast().contains { !$0.octets.isEmpty } }
+
+    public func matches(_ text: [UInt8]) -> Bool { matches(text, folded: foldsCase ? text.map(foldedOctet) : []) }
+
+    /// - Parameter folded: the same text with its ASCII letters in lower case, for whoever compares it with many patterns.
+    func matches(_ text: [UInt8], folded: [UInt8]) -> Bool { matches(foldsCase ? folded.span : text.span) }
 
     private func matches(_ text: Span<UInt8>) -> Bool {
         guard let first = pieces.first?.octets, let last = pieces.last?.octets else { return false }
@@ -55,24 +61,29 @@ public struct Wildcard: Hashable, Sendable {
         return true
     }
 
-    @inline(__always)
-    private func octet(_ index: Int, _ text: Span<UInt8>) -> UInt8 { foldsCase ? folded(text[index]) : text[index] }
-
     private func has(_ octets: [UInt8], at start: Int, _ text: Span<UInt8>) -> Bool {
-        for index in octets.indices where octet(start + index, text) != octets[index] { return false }
+        for index in octets.indices where text[start + index] != octets[index] { return false }
         return true
     }
 
-    /// Where the first such piece ends.
+    /// Where the first such piece ends, which is not empty.
     private func end(of piece: Piece, in place: Range<Int>, _ text: Span<UInt8>) -> Int? {
-        let octets = piece.octets
-        let overlaps = piece.overlaps
+        let text = text.extracting(place)
+        let octets = piece.octets.span
+        let overlaps = piece.overlaps.span
+        let first = octets[0]
         var length = 0
-        for index in place {
-            let octet = octet(index, text)
-            while length > 0, octet != octets[length] { length = overlaps[length - 1] }
-            if octet == octets[length] { length += 1 }
-            if length == octets.count { return index + 1 }
+        for index in text.indices {
+            let octet = text[index]
+            // Most octets are not even its first.
+            if length == 0 {
+                guard octet == first else { continue }
+                length = 1
+            } else {
+                while length > 0, octet != octets[length] { length = Int(overlaps[length - 1]) }
+                if octet == octets[length] { length += 1 }
+            }
+            if length == octets.count { return place.lowerBound + index + 1 }
         }
         return nil
     }
@@ -83,7 +94,7 @@ public struct Wildcard: Hashable, Sendable {
     }
 }
 
-private func folded(_ octet: UInt8) -> UInt8 { octet &- 0x41 < 26 ? octet | 0x20 : octet }
+func foldedOctet(_ octet: UInt8) -> UInt8 { octet &- 0x41 < 26 ? octet | 0x20 : octet }
 
 extension Wildcard: CustomStringConvertible {
     public var description: String {
