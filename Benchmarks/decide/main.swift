@@ -1,3 +1,4 @@
+import Glibc
 import Policy
 import TransparentSockets
 
@@ -70,12 +71,17 @@ func rules(_ urls: [String]) -> [Rule] {
 func report(_ what: String, _ rules: [Rule], name: String? = nil, _ request: () -> RequestFacts) {
     let policy = Policy(rules)
     var decided = 0
-    let time = measure(20) { _ in
-        var query = Query(listener: "lan", client: nil, destination: nil, port: 80, name: name.flatMap { DomainName($0) })
-        query.request = request()
-        decided &+= policy.decide(query).rule ?? 0
+    // Of the processor, for what else runs here does not count.
+    let runs = (0..<9).map { _ in
+        let start = Glibc.clock()
+        for _ in 0..<20 {
+            var query = Query(listener: "lan", client: nil, destination: nil, port: 80, name: name.flatMap { DomainName($0) })
+            query.request = request()
+            decided &+= policy.decide(query).rule ?? 0
+        }
+        return (Glibc.clock() - start) / 20
     }
-    print("\(what): \(time / 1_000) us")
+    print("\(what): \(runs.sorted()[4]) us")
     if decided == 1 { print() }
 }
 
@@ -94,19 +100,20 @@ report("a query of 7,800 octets, 2,000 rules by one host", rules((0..<2_000).map
     RequestFacts(method: "GET", target: longQuery, authority: "a.b")
 }
 report("a query of 512 octets, 1,024 wildcards for it", rules((0..<1_024).map { "http://a.b/x?*y\($0)*" }), name: "a.b") {
-    RequestFacts(method: "GET", target: "/x?" + String(repeating: "y", count: 512), authority: "a.b")
+    RequestFacts(method: "GET", target: "/x?%79" + String(repeating: "y", count: 509), authority: "a.b")
 }
-for (values, lines, octets) in [(1_024, 1, 1_024), (1_024, 1, 8_192), (128, 1, 8_192), (1_024, 90, 10)] {
+// Every octet, or every second one, begins what is looked for.
+for (text, values, lines, octets) in [
+    ("ab", 1_024, 1, 1_024), ("aa", 1_024, 1, 1_024), ("ax", 128, 1, 8_192), ("ab", 1_024, 30, 2), ("ab", 1_024, 1, 8_192),
+] {
     var all: [Rule] = []
     for start in stride(from: 0, to: values, by: 128) {
         var rule = Rule(action: .reject)
         rule.fields = [FieldPattern(name: "cookie", values: (start..<start + 128).map { Wildcard("*ab\($0)*")! })]
         all.append(rule)
     }
-    // Every second octet begins what is looked for.
-    let value = Array(String(repeating: "ax", count: octets / 2).utf8)
-    report("\(values) values of a header field, \(lines) lines of \(octets) octets", all) {
-        RequestFacts(
-            method: "GET", target: "/", fields: (0..<lines).map { _ in RequestFacts.Field(name: "Cookie", value: value) })
+    let value = Array(String(repeating: text, count: octets / 2).utf8)
+    report("\(values) values of a header field, \(lines) lines of \(octets) octets (\(text)...)", all) {
+        RequestFacts(method: "GET", target: "/", fields: (0..<lines).map { _ in RequestFacts.Field(name: "Cookie", value: value) })
     }
 }

@@ -13,6 +13,9 @@ public struct FieldPattern: Hashable, Sendable {
         self.values = values
     }
 
+    /// What a line costs beside what it says, in octets; the first is for nothing.
+    private static let octetsOfLine = 32
+
     /// - Parameters:
     ///   - fields: of a request, by their folded names.
     ///   - isReject: what some server takes for that field counts as well, and so do lines that are too long to be looked at: for any
@@ -21,7 +24,8 @@ public struct FieldPattern: Hashable, Sendable {
     func matches(_ fields: [String: [RequestFacts.Field]], isReject: Bool, mostOctets: Int) -> Bool {
         guard let all = fields[foldedName] else { return false }
         let lines = all.lazy.filter { isReject || $0.name == name }
-        guard lines.reduce(0, { $0 + $1.value.count }) <= mostOctets else { return isReject }
+        let octets = lines.reduce(-Self.octetsOfLine) { $0 + $1.value.count + Self.octetsOfLine }
+        guard octets <= mostOctets else { return isReject }
         return lines.contains { line in values.contains { $0.matches(line.value, folded: line.foldedValue) } }
     }
 

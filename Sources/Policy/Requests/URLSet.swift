@@ -110,7 +110,8 @@ private struct HostURLs: Sendable {
         guard let pattern else { return true }
         guard asked.request.query.count <= mostOctets else { return asked.isReject }
         let isWritten = pattern.matches(asked.request.query)
-        guard isWritten != asked.isReject else { return isWritten }
+        let isEncoded = asked.request.decodedQuery.count < asked.request.query.count
+        guard isEncoded, isWritten != asked.isReject else { return isWritten }
         return pattern.matches(asked.request.decodedQuery)
     }
 }

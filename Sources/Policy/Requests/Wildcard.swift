@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// A text in which `*` stands for anything, and for nothing. It is looked for in one pass: each piece between two `*` at its first place
 /// (Knuth, Morris and Pratt), which is as good as any other, without a copy of the
 /// text, so that nobody who sends it can make that take long.
@@ -54,8 +56,8 @@ public struct Wildcard: Hashable, Sendable {
             return false
         }
         var rest = first.count..<text.count - last.count
-        for piece in pieces[1..<pieces.count - 1] where !piece.octets.isEmpty {
-            guard let end = end(of: piece, in: rest, text) else { return false }
+        for number in 1..<pieces.count - 1 where !pieces[number].octets.isEmpty {
+            guard let end = end(of: pieces[number], in: rest, text) else { return false }
             rest = end..<rest.upperBound
         }
         return true
@@ -68,22 +70,52 @@ public struct Wildcard: Hashable, Sendable {
 
     /// Where the first such piece ends, which is not empty.
     private func end(of piece: Piece, in place: Range<Int>, _ text: Span<UInt8>) -> Int? {
-        let text = text.extracting(place)
-        let octets = piece.octets.span
-        let overlaps = piece.overlaps.span
-        let first = octets[0]
-        var length = 0
-        for index in text.indices {
-            let octet = text[index]
-            // Most octets are not even its first.
-            if length == 0 {
-                guard octet == first else { continue }
-                length = 1
-            } else {
-                while length > 0, octet != octets[length] { length = Int(overlaps[length - 1]) }
-                if octet == octets[length] { length += 1 }
+        text.extracting(place).withUnsafeBufferPointer { text in
+            piece.octets.withUnsafeBufferPointer { octets in
+                piece.overlaps.withUnsafeBufferPointer { overlaps in
+                    Self.end(of: octets, overlaps, in: text).map { place.lowerBound + $0 }
+                }
             }
-            if length == octets.count { return place.lowerBound + index + 1 }
+        }
+    }
+
+    private static func end(
+        of octets: UnsafeBufferPointer<UInt8>, _ overlaps: UnsafeBufferPointer<UInt8>, in text: UnsafeBufferPointer<UInt8>
+    ) -> Int? {
+        guard let base = text.baseAddress, text.count >= octets.count else { return nil }
+        let first = octets[0]
+        func next(from index: Int) -> Int? {
+            memchr(base + index, Int32(first), text.count - index).map { UnsafeRawPointer(base).distance(to: $0) }
+        }
+        guard octets.count > 1 else { return next(from: 0).map { $0 + 1 } }
+        let second = octets[1]
+        // No piece begins with the last octet.
+        let last = text.count - 1
+        var index = 0
+        while index < last {
+            // Most texts have long ways between two of its first octets; a call for each short one would take longer than the way.
+            let near = min(index + 16, last)
+            while index < near, text[index] != first || text[index + 1] != second { index += 1 }
+            if index == near {
+                guard index < last, let place = next(from: index), place < last else { return nil }
+                index = place
+                guard text[index + 1] == second else {
+                    index += 1
+                    continue
+                }
+            }
+            index += 2
+            var length = 2
+            while length > 0 {
+                if length == octets.count { return index }
+                guard index < text.count else { return nil }
+                if text[index] == octets[length] {
+                    length += 1
+                    index += 1
+                } else {
+                    length = Int(overlaps[length - 1])
+                }
+            }
         }
         return nil
     }
