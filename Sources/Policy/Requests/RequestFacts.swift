@@ -77,7 +77,7 @@ public struct RequestFacts: Hashable, Sendable {
             host.hasPrefix("[")
             ? IPv6Address(host.dropFirst().dropLast()).map { IPAddress.v6($0).unmapped }
             : IPAddress(anySpelling: host)?.unmapped
-        self.fields = Dictionary(grouping: fields, by: \.foldedName)
+        self.fields = fields.isEmpty ? [:] : Dictionary(grouping: fields, by: \.foldedName)
     }
 
     private static func parts(of authority: String) -> (host: Substring, port: UInt16) {
