@@ -161,7 +161,8 @@ extension HTTPRelay {
             transaction!.request = up.left == 0 ? .done : .plain
         case .chunked:
             var chunks = ChunkedReader(
-                omitting: requestWriter.changes.omitted, omittingForwarded: requestWriter.forwarded != nil)
+                omitting: requestWriter.changes.omitted.adding(session.routes.askedFields),
+                omittingForwarded: requestWriter.forwarded != nil)
             do throws(MessageFault) {
                 let length = try decode(
                     &chunks, bytes.extracting(rest), replacement == nil ? .chunks : .chunksAlone,
