@@ -49,7 +49,6 @@ extension Situations {
                     let body = try stage.client.drain(client, limit: size)
                     #expect(try stage.server.answer(to: pouring).string("digest") == body.string("digest"))
                     try stage.client.close(client)
-                    try stage.clearway.waitForSessions(number)
                     #expect(["ECONNRESET", "fin"].contains(try stage.server.drain(server).end))
                     try stage.server.close(server)
                 }
@@ -78,7 +77,6 @@ extension Situations {
                 try stage.server.send(server, response)
                 #expect(try stage.client.receive(client, response.utf8.count) == response)
                 try stage.client.close(client)
-                try stage.clearway.waitForSessions(1)
                 let rest = try stage.server.drain(server)
                 #expect(rest.int("bytes") == size && rest.end == "fin")
             }

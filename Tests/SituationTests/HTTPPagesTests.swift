@@ -14,7 +14,7 @@ extension PatientSituations {
 
             """
 
-        private static func configuration(timeouts: String) -> ClearwayConfiguration {
+        private static func configuration(timeouts: String, policy: String = policy) -> ClearwayConfiguration {
             var configuration = Situations.InterceptedHTTP.configuration(variant, policy: policy)
             configuration.timeouts = timeouts
             return configuration
@@ -99,18 +99,22 @@ extension PatientSituations {
         @Test(arguments: ["1.0", "1.1"])
         func nobodyReads(version: String) throws {
             try play(Self.variant, start: false) { stage in
-                try stage.topology.scratch.write(Self.page, to: "big.html")
+                try stage.topology.scratch.write(Self.page + String(repeating: "{url}", count: 8), to: "big.html")
                 let clearway = try stage.startClearway(Self.configuration(timeouts: "idle = \"1s\""))
                 let client = try Self.connect(stage)
-                try stage.client.send(
-                    client, String(repeating: "GET /big HTTP/\(version)\r\nHost: a\r\n\r\n", count: version == "1.0" ? 1 : 4))
-                #expect(try clearway.waitForSessions(1)[0].ending == "proxy-idle")
+                let request = "GET /big?\(String(repeating: "\"", count: 1_000)) HTTP/\(version)\r\nHost: a\r\n\r\n"
+                try stage.client.send(client, request)
+                #expect(try clearway.waitForRequests(1)[0].ending == "proxy-rejected")
+                // Nothing is left to the kernel, either.
+                try waitUntil("no socket any more", limit: 8) {
+                    try stage.topology.router.require(["ss", "-Htn", "dst", Self.variant.family.client]).isEmpty
+                }
             }
         }
 
         /// What the server has said before it fell silent comes first.
         @Test func anAnswerOfOursBehindAnInterimResponse() throws {
-            try play(Self.variant, configuration: Self.configuration(timeouts: "idle = \"1s\"")) { stage in
+            try play(Self.variant, configuration: Self.configuration(timeouts: "idle = \"1s\"", policy: "")) { stage in
                 let listener = try stage.server.listen(Self.variant.family.server)
                 let client = try stage.client.connect(
                     Self.variant.family.server, listener.int("port"), ["receive_buffer": 4_096]

@@ -119,6 +119,7 @@ extension HTTPRelay {
                 record(ending, withRest: true)
                 lastActivity = now
                 headBegunAt = stash.isEmpty ? 0 : now
+                if deadline < armedAt { session.setHTTPDeadline() }
                 // Nobody is waited for between this request and the next one: others have their turn first.
                 return .comeBack
             }
@@ -133,6 +134,7 @@ extension HTTPRelay {
         phase = .exchanging
         headBegunAt = 0
         lastActivity = now
+        if deadline < armedAt { session.setHTTPDeadline() }
         resources.output.removeAll(keepingCapacity: true)
         requestWriter.write(
             message, reader, bytes, as: form, replacing: replacement, into: &resources.output, session.value(of:))
