@@ -112,7 +112,7 @@ extension PatientSituations {
             }
         }
 
-        /// What the server has said before it fell silent comes first.
+        /// What the server has said before comes first, whole.
         @Test func anAnswerOfOursBehindAnInterimResponse() throws {
             try play(Self.variant, configuration: Self.configuration(timeouts: "idle = \"1s\"", policy: "")) { stage in
                 let listener = try stage.server.listen(Self.variant.family.server)
@@ -125,10 +125,16 @@ extension PatientSituations {
                 #expect(try stage.server.receive(server, request.utf8.count) == request)
                 let fields = (1...4).map { "X-\($0): \(String(repeating: "x", count: 15_900))\r\n" }.joined()
                 let interim = "HTTP/1.1 103 Early Hints\r\n\(fields)\r\n"
-                try stage.server.send(server, interim)
+                for _ in 1...4 { try stage.server.send(server, interim) }
                 #expect(try stage.clearway.waitForRequests(1)[0].int("status") == 504)
-                #expect(try stage.client.receive(client, interim.utf8.count) == interim)
-                #expect(try stage.client.receive(client, 12) == "HTTP/1.1 504")
+                // As many as were begun.
+                var status = try stage.client.receive(client, 12)
+                while status == "HTTP/1.1 103" {
+                    let rest = interim.dropFirst(status.utf8.count)
+                    #expect(try stage.client.receive(client, rest.utf8.count) == rest)
+                    status = try stage.client.receive(client, 12)
+                }
+                #expect(status == "HTTP/1.1 504")
                 #expect(try stage.client.drain(client).end == "fin")
             }
         }
