@@ -24,6 +24,11 @@ import tempfile
 import time
 from pathlib import Path
 
+# Its compiled form would be left beside it, and be root's.
+sys.dont_write_bytecode = True
+
+from report import close, in_turn, names_from, print_rows
+
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / "peers"
 CLIENT, ROUTER_LAN = "10.77.1.2", "10.77.1.1"
@@ -581,11 +586,7 @@ def table(results, verdicts, subject):
         bars = "; ".join(f"{v['bar']} {'met' if v['met'] else 'MISSED'}"
                          for v in verdicts if (v["measure"], v["figure"]) == (measure, figure))
         rows.append([label, unit, *cells, *(text(ratio(ours, results.best(c, measure, figure, direction))) for c, _ in beside), bars])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    left = (0, 1, len(widths) - 1)
-    for row in rows:
-        print("  ".join(cell.ljust(w) if i in left else cell.rjust(w)
-                        for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
+    print_rows(rows)
 
 
 # ---- The run
@@ -630,11 +631,8 @@ class Bench:
             print(line)
         for measure in arguments.only:
             results.others_busy = max(results.others_busy, busy_share())
-            for number in range(arguments.rounds):
-                # Each round begins with another contender, so that none is always first on a cold or last on a hot machine.
-                turn = number % len(self.contenders)
-                for contender in self.contenders[turn:] + self.contenders[:turn]:
-                    self.one(results, measure, number, contender)
+            for number, contender in in_turn(self.contenders, arguments.rounds):
+                self.one(results, measure, number, contender)
         subject = next((c for c in ("clearway", "clearway-quiet", "clearway-socks", "clearway-served") if c in arguments.contenders), None)
         verdicts = judge(results, subject) if subject else []
         print()
@@ -644,17 +642,7 @@ class Bench:
             for name in arguments.contenders:
                 if results.errors(measure, name):
                     print(f"! {measure}: {name}: {results.errors(measure, name)} errors")
-        if results.others_busy > 0.1:
-            print(f"! Others used up to {results.others_busy:.0%} of this machine, seen between measures: these figures are worth little.")
-        for failure in results.failures:
-            print(f"! {failure}")
-        if verdicts:
-            print(f"Bars met: {sum(v['met'] for v in verdicts)} of {len(verdicts)}.")
-        if arguments.out:
-            Path(arguments.out).write_text(json.dumps(
-                {"environment": environment, "others_busy": results.others_busy, "rounds": results.rounds, "bars": verdicts, "failures": results.failures},
-                indent=1, ensure_ascii=False) + "\n")
-        return 1 if results.failures else 0
+        return close(arguments.out, verdicts, results.failures, results.others_busy, environment=environment, rounds=results.rounds)
 
     def one(self, results, measure, number, contender):
         if measure == "idle" and not contender.is_proxy:
@@ -706,15 +694,6 @@ def sweep():
 
 
 def parse_arguments():
-    def names_from(known):
-        def parse(text):
-            names = text.split(",")
-            for name in names:
-                if name not in known:
-                    raise argparse.ArgumentTypeError(f"{name!r}: not one of {', '.join(known)}")
-            return names
-        return parse
-
     def cpus(text):
         numbers = [int(part) for part in text.split(",")]
         if len(numbers) != 3 or not set(numbers) <= os.sched_getaffinity(0):

@@ -5,7 +5,6 @@ The networks, the turns and the care for what is left behind are bench.py's. See
 """
 
 import argparse
-import json
 import os
 import platform
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 from bench import HERE, NAT, PEERS, Bench, BenchError, Contender, Proxy, busy_share, command, ratio, run_as_root
+from report import close, cpu_seconds, in_turn, in_words, names_from, print_rows
 
 # The client's addresses from which questions are asked: 16 × 64,512 ports, so that none comes again within a round.
 SOURCES_FROM, SOURCES = "10.77.1.16", 16
@@ -102,11 +102,6 @@ class Measure:
         return figures
 
 
-def cpu_seconds(process):
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def echo(size, flows=64, window=32, burst=1, **options):
     return Measure("echo", "--flows", str(flows), "--window", str(window), "--size", str(size), "--burst", str(burst), **options)
 
@@ -172,24 +167,13 @@ class UDPBench(Bench):
         others_busy = 0.0
         for measure in arguments.only:
             others_busy = max(others_busy, busy_share())
-            for number in range(arguments.rounds):
-                turn = number % len(self.contenders)
-                for contender in self.contenders[turn:] + self.contenders[:turn]:
-                    if contender.name not in MEASURES[measure].without:
-                        self.one(measure, number, contender)
+            for number, contender in in_turn(self.contenders, arguments.rounds):
+                if contender.name not in MEASURES[measure].without:
+                    self.one(measure, number, contender)
         verdicts = self.judge()
         self.print_table(verdicts)
-        if others_busy > 0.1:
-            print(f"! Others used up to {others_busy:.0%} of this machine, seen between measures: these figures are worth little.")
-        for failure in self.failures:
-            print(f"! {failure}")
-        if verdicts:
-            print(f"Bars met: {sum(v['met'] for v in verdicts)} of {len(verdicts)}.")
-        if arguments.out:
-            Path(arguments.out).write_text(json.dumps(
-                {"kernel": platform.release(), "seconds": arguments.seconds, "others_busy": others_busy, "rounds": self.rounds,
-                 "bars": verdicts, "failures": self.failures}, indent=1, ensure_ascii=False) + "\n")
-        return 1 if self.failures else 0
+        return close(
+            arguments.out, verdicts, self.failures, others_busy, kernel=platform.release(), seconds=arguments.seconds, rounds=self.rounds)
 
     def one(self, measure, number, contender):
         word = "failed"
@@ -235,27 +219,14 @@ class UDPBench(Bench):
                 values = [self.value(measure, figure, name) for name in names]
                 if all(value is None for value in values):
                     continue
-                bars = "; ".join(f"{v['bar']}: {v['value']:,.2f} {'met' if v['met'] else 'MISSED'}"
-                                 for v in verdicts if (v["measure"], v["figure"]) == (measure, figure))
-                rows.append([label, unit, *("–" if value is None else f"{value / divisor:,.{decimals}f}" for value in values), bars])
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+                rows.append([label, unit, *("–" if value is None else f"{value / divisor:,.{decimals}f}" for value in values),
+                             in_words(verdicts, measure, figure)])
         print()
-        for row in rows:
-            print("  ".join(cell.ljust(w) if i in (0, 1, len(row) - 1) else cell.rjust(w)
-                            for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
+        print_rows(rows)
         print("\nMedians of the rounds.")
 
 
 def parse_arguments():
-    def names_from(known):
-        def parse(text):
-            names = text.split(",")
-            for name in names:
-                if name not in known:
-                    raise argparse.ArgumentTypeError(f"{name!r}: not one of {', '.join(known)}")
-            return names
-        return parse
-
     parser = argparse.ArgumentParser(description="UDP: compares Clearway with kernel routing, kernel NAT and itself without batches.")
     parser.add_argument("--clearway", default=HERE.parent / ".build/release/clearway", help="the program (default: .build/release/clearway)")
     parser.add_argument("--before", metavar="FILE", help="another build of it: adds the contender `before`")

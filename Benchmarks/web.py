@@ -20,6 +20,7 @@ sys.dont_write_bytecode = True
 
 from bench import (CLIENT, HERE, PEERS, PROXY_PORT, ROUTER_LAN, ROUTER_WAN, SERVER, SERVER_PORT, Bench, BenchError, Contender, Proxy,
                    busy_share, command, ratio, run_as_root, stop)
+from report import close, cpu_seconds, in_turn, in_words, names_from, print_rows
 
 CONNECTIONS = 64
 BIG_AT_ONCE = 8
@@ -140,11 +141,6 @@ CONTENDERS = {"direct": Direct, "haproxy": HAProxy, "haproxy-forced": HAProxyFor
 
 
 # ---- The measures: each returns its figures for one contender and one round
-
-
-def cpu_seconds(process):
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def with_costs(contender, load):
@@ -355,25 +351,15 @@ class HTTPBench(Bench):
             takes_part = [contender for contender in self.contenders if contender.name in MEASURES[measure][1]]
             if measure == "half":
                 self.find_half_rate()
-            for number in range(arguments.rounds):
-                turn = number % len(takes_part)
-                for contender in takes_part[turn:] + takes_part[:turn]:
-                    self.one(measure, number, contender)
+            for number, contender in in_turn(takes_part, arguments.rounds):
+                self.one(measure, number, contender)
         verdicts = self.judge()
         self.print_table(verdicts)
         if "slow" in arguments.only:
             verdicts += self.slow_clients()
-        if others_busy > 0.1:
-            print(f"! Others used up to {others_busy:.0%} of this machine, seen between measures: these figures are worth little.")
-        for failure in self.failures:
-            print(f"! {failure}")
-        if verdicts:
-            print(f"Bars met: {sum(v['met'] for v in verdicts)} of {len(verdicts)}.")
-        if arguments.out:
-            Path(arguments.out).write_text(json.dumps(
-                {"kernel": platform.release(), "seconds": arguments.seconds, "others_busy": others_busy, "half_rate": self.half_rate,
-                 "rounds": self.rounds, "bars": verdicts, "failures": self.failures}, indent=1, ensure_ascii=False) + "\n")
-        return 1 if self.failures else 0
+        return close(
+            arguments.out, verdicts, self.failures, others_busy, kernel=platform.release(), seconds=arguments.seconds,
+            half_rate=self.half_rate, rounds=self.rounds)
 
     def find_half_rate(self):
         known = self.value("keep-alive", "per_second", "haproxy")
@@ -459,34 +445,22 @@ table ip slow {{
                 values = {name: self.value(measure, figure, name) for name in names}
                 if all(value is None for value in values.values()):
                     continue
-                bars = "; ".join(f"{v['bar']}: {v['value']:,.2f} {'met' if v['met'] else 'MISSED'}"
-                                 for v in verdicts if (v["measure"], v["figure"]) == (measure, figure))
                 cells = ["–" if values[name] is None else f"{values[name] / divisor:,.{decimals}f}" + "!" * bool(self.errors(measure, name))
                          for name in names]
-                rows.append([label, unit, *cells, bars])
+                rows.append([label, unit, *cells, in_words(verdicts, measure, figure)])
         if len(rows) == 1:
             return
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         print()
-        for row in rows:
-            print("  ".join(cell.ljust(w) if i in (0, 1, len(row) - 1) else cell.rjust(w)
-                            for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
+        print_rows(rows)
         print("\nMedians of the rounds. !: with errors.")
 
 
 def parse_arguments():
     known = [*MEASURES, "slow"]
 
-    def measures(text):
-        names = text.split(",")
-        for name in names:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"{name!r}: not one of {', '.join(known)}")
-        return names
-
     parser = argparse.ArgumentParser(description="HTTP: compares Clearway with HAProxy, nginx and Squid.")
     parser.add_argument("--clearway", default=HERE.parent / ".build/release/clearway", help="the program (default: .build/release/clearway)")
-    parser.add_argument("--only", type=measures, default=known, metavar="MEASURE,…", help=f"of {','.join(known)}")
+    parser.add_argument("--only", type=names_from(known), default=known, metavar="MEASURE,…", help=f"of {','.join(known)}")
     parser.add_argument("--rounds", type=int, default=5, help="of every measure (default: 5)")
     parser.add_argument("--seconds", type=float, default=3, help="of each load (default: 3)")
     parser.add_argument("--slow", type=int, default=5000, metavar="N", help="slow clients, up to 8000 (default: 5000)")

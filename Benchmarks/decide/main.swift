@@ -1,3 +1,4 @@
+import Glibc
 import Policy
 import TransparentSockets
 
@@ -55,4 +56,64 @@ for shape in ["in two rules", "in a rule each"] {
         "100,000 domains and 100,000 networks, \(shape): loaded in \(milliseconds(loading)) ms, "
             + "shadowed rules (\(shadowed)) found in \(milliseconds(shadowing)) ms, decided in \(deciding) ns")
     if decided == 1 { print() }
+}
+
+// What a client can make one request cost, where rules look into it: to read it, and to decide.
+
+func rules(_ urls: [String]) -> [Rule] {
+    urls.map { url in
+        var rule = Rule(action: .reject)
+        rule.urls = [try! URLPattern(url)]
+        return rule
+    }
+}
+
+func report(_ what: String, _ rules: [Rule], name: String? = nil, _ request: () -> RequestFacts) {
+    let policy = Policy(rules)
+    var decided = 0
+    // Of the processor, for what else runs here does not count.
+    let runs = (0..<9).map { _ in
+        let start = Glibc.clock()
+        for _ in 0..<20 {
+            var query = Query(listener: "lan", client: nil, destination: nil, port: 80, name: name.flatMap { DomainName($0) })
+            query.request = request()
+            decided &+= policy.decide(query).rule ?? 0
+        }
+        return (Glibc.clock() - start) / 20
+    }
+    print("\(what): \(runs.sorted()[4]) us")
+    if decided == 1 { print() }
+}
+
+var path = Rule(action: .reject)
+path.paths = [PathPattern("/admin/*")!]
+for (what, target) in [
+    ("8,000 octets", String(repeating: "x", count: 8_000)), ("4,000 segments", String(repeating: "/a", count: 4_000)),
+] {
+    report("a path of \(what), one rule", [path]) { RequestFacts(method: "GET", target: "/\(target)") }
+}
+let longQuery = "/x?" + String(repeating: "%41", count: 2_600)
+report("a query of 7,800 octets, 2,000 rules by address", rules((0..<2_000).map { "http://10.0.\($0 / 256).\($0 % 256)/x?*y*" })) {
+    RequestFacts(method: "GET", target: longQuery, authority: "192.0.2.1")
+}
+report("a query of 7,800 octets, 2,000 rules by one host", rules((0..<2_000).map { "http://a.b/\($0)" }), name: "a.b") {
+    RequestFacts(method: "GET", target: longQuery, authority: "a.b")
+}
+report("a query of 512 octets, 1,024 wildcards for it", rules((0..<1_024).map { "http://a.b/x?*y\($0)*" }), name: "a.b") {
+    RequestFacts(method: "GET", target: "/x?%79" + String(repeating: "y", count: 509), authority: "a.b")
+}
+// Every octet, or every second one, begins what is looked for.
+for (text, values, lines, octets) in [
+    ("ab", 1_024, 1, 1_024), ("aa", 1_024, 1, 1_024), ("ax", 128, 1, 8_192), ("ab", 1_024, 30, 2), ("ab", 1_024, 1, 8_192),
+] {
+    var all: [Rule] = []
+    for start in stride(from: 0, to: values, by: 128) {
+        var rule = Rule(action: .reject)
+        rule.fields = [FieldPattern(name: "cookie", values: (start..<start + 128).map { Wildcard("*ab\($0)*")! })]
+        all.append(rule)
+    }
+    let value = Array(String(repeating: text, count: octets / 2).utf8)
+    report("\(values) values of a header field, \(lines) lines of \(octets) octets (\(text)...)", all) {
+        RequestFacts(method: "GET", target: "/", fields: (0..<lines).map { _ in RequestFacts.Field(name: "Cookie", value: value) })
+    }
 }

@@ -49,10 +49,10 @@ extension NamedFiles {
 extension Template.UnsafePlace {
     fileprivate var explanation: String {
         switch self {
-        case .code: "within <script> or <style>"
+        case .code: "within <script>, <style> or the like, or behind a script that may not have ended"
         case .tag: "in a tag, but not as the value of an attribute"
         case .attribute(let name): "in the attribute \(quoted(name))"
-        case .scheme: "behind javascript: or the like"
+        case .scheme: "where it may be run: behind javascript: or the like, or within the scheme of a URL"
         }
     }
 }

@@ -39,6 +39,20 @@ extension Section {
             remove: (remove ?? []).map(\.value), set: set.map { ($0.name, $0.value) }, add: add.map { ($0.name, $0.value) })
     }
 
+    /// The names in one of these tables, as far as they can be read; what cannot is reported as the table is.
+    func namesChanged(_ key: String) -> FieldNames {
+        guard case .table(let table) = entries[key]?.content else { return FieldNames() }
+        let names = table.flatMap { _, node -> [String] in
+            switch node.content {
+            case .table(let lines): Array(lines.keys)
+            case .array(let nodes): nodes.compactMap { if case .string(let name) = $0.content { name } else { nil } }
+            case .string(let name): [name]
+            case .integer, .boolean, .other: []
+            }
+        }
+        return FieldNames(names)
+    }
+
     private typealias FieldLine = (name: String, value: FieldTemplate, length: Int)
 
     /// A table of names and values, in the order of the file; a list of values is a line for each.

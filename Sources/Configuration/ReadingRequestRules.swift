@@ -86,6 +86,11 @@ extension Section {
         }
         if name.lowercased() == "host" { return "what a request says of its host is asked for with domain or url" }
         if known.contains(where: { $0.name == name.lowercased() }) { return "\(quoted(name)) is there twice" }
+        let folded = RequestFacts.Field.folded(name)
+        if let other = known.first(where: { $0.foldedName == folded }) {
+            return "\(quoted(name)) and \(quoted(other.name)) are one field to programs behind some servers: "
+                + "give one of them, with the values of both"
+        }
         return nil
     }
 

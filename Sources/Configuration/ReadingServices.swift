@@ -42,14 +42,31 @@ extension Section {
         let cache = section.duration("cache")
         let key = section.fields("key")
         let pass = section.fields("pass")
+        for (name, offset) in pass {
+            guard let reason = whyNotPassed(name, listener) else { continue }
+            collector.error(at: offset, "pass: \(name) \(reason)")
+        }
         guard let service else { return nil }
-        var request = Listener.AuthRequest(service: service, key: key, pass: pass)
+        var request = Listener.AuthRequest(service: service, key: key.map(\.value), pass: pass.map(\.value))
         request.timeout = timeout ?? request.timeout
         request.cache = cache ?? request.cache
         return request
     }
 
-    private func fields(_ key: String) -> [String] {
+    /// Of one name there is one field to the server: whose it would be, that of the service or ours, nobody could tell.
+    private func whyNotPassed(_ name: String, _ listener: Listener) -> String? {
+        if namesChanged("request_headers").contain(name) {
+            return "is in request_headers, too: the server would not know whose it is; leave it out of one of them"
+        }
+        guard !listener.origins.isEmpty else { return nil }
+        if FieldNames(["Forwarded"]).contain(name) { return "is what this proxy tells servers behind an origin itself" }
+        if listener.addsXForwarded, FieldNames(["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"]).contain(name) {
+            return "is what this proxy tells servers itself, with x_forwarded = true"
+        }
+        return nil
+    }
+
+    private func fields(_ key: String) -> [(value: String, offset: Int)] {
         let names = list(
             key, atMost: Listener.AuthRequest.fieldLimit, of: "the name of a header field such as \"Authorization\"",
             Listener.AuthRequest.field)
@@ -57,7 +74,7 @@ extension Section {
         for (name, offset) in names ?? [] where !seen.insert(name.lowercased()).inserted {
             collector.error(at: offset, "\(key): \(quoted(name)) is listed twice")
         }
-        return (names ?? []).map(\.value)
+        return names ?? []
     }
 }
 

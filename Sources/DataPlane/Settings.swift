@@ -1,4 +1,5 @@
 public import Policy
+internal import Protocols
 public import TLS
 
 /// How bytes move.
@@ -77,12 +78,16 @@ public struct Settings: Sendable {
 /// in between gives others to those that follow.
 public final class Routes: Sendable {
     public let policy: Policy
+    /// ``Policy/askedFields``: what rules would have asked of such a field, nobody could know of a trailer, which comes when the request has
+    /// long gone on. So they do not go on.
+    let askedFields: FieldNames
     /// By the numbers that the policy's actions bear.
     public let upstreams: [UpstreamGroup]
 
     /// - Parameter old: of upstreams that keep their names, what is known of their members is taken over.
     public init(_ policy: Policy, _ upstreams: [UpstreamSettings], inheriting old: Routes? = nil) {
         self.policy = policy
+        askedFields = FieldNames(policy.askedFields)
         self.upstreams = upstreams.map { settings in
             UpstreamGroup(settings, inheriting: old?.upstreams.first { $0.settings.name == settings.name })
         }

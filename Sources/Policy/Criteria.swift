@@ -12,14 +12,15 @@ struct Criteria: Sendable {
     let transport: TransportProtocol?
     let isNamed: Bool?
 
-    init(_ rule: Rule) {
+    /// - Parameter budget: of all rules.
+    init(_ rule: Rule, _ budget: ComparisonBudget) {
         destinations = rule.destinations.map(NetworkSet.init)
         clients = rule.clients.map(NetworkSet.init)
         ports = rule.ports.map(PortSet.init)
         listeners = rule.listeners.map { Set($0) }
         users = rule.users.map { Set($0) }
         times = rule.times
-        request = rule.asksForRequest ? RequestCriteria(rule) : nil
+        request = rule.asksForRequest ? RequestCriteria(rule, budget) : nil
         transport = rule.transport
         isNamed = rule.anchors == nil ? rule.isNamed : true
     }

@@ -2,10 +2,10 @@ internal import TransparentSockets
 
 /// The rules, made ready: the first that matches decides, and without one the session goes direct.
 ///
-/// Each rule stands in one index, that of its rarest criterion: domain, or the hosts of its URLs, before destination before client.
-/// A query asks the three indexes which rules might match, and checks what else those ask for, if anything. So a decision takes as
+/// Each rule stands in the index of its rarest criterion: domain, or the hosts of its URLs, before destination before client.
+/// A query asks the indexes which rules might match, and checks what else those ask for, if anything. So a decision takes as
 /// long with 100,000 domains as with ten. Of the URLs of a rule those of the same host, port and path are looked at, of other
-/// criteria of requests each.
+/// criteria of requests each. No rule takes longer for it where a client asks for something long, but by what a ``ComparisonBudget`` bounds.
 ///
 /// A class, so that whoever holds it for a moment counts one reference, and not one for each of its parts.
 public final class Policy: Sendable {
@@ -15,27 +15,40 @@ public final class Policy: Sendable {
     private let domains: DomainIndex
     private let destinations: NetworkIndex
     private let clients: NetworkIndex
-    /// Rules without any of the three.
+    /// The addresses of URLs, which requests name in place of a host's name.
+    private let addresses: NetworkIndex
+    /// Rules without any of these.
     private let general: [UInt32]
     /// Rules to which a name matters, for telling whether one is needed.
     private let named: [UInt32]
     /// Rules that ask something of a request, or of its response.
     private let requesting: [UInt32]
+    /// Rules that ask something of a response.
+    private let responding: [UInt32]
     /// Rules that an address can match, for telling whether one is needed.
     private let addressed: [UInt32]
 
     public init(_ rules: [Rule]) {
         self.rules = rules
-        criteria = rules.map(Criteria.init)
+        let budget = ComparisonBudget(rules)
+        criteria = rules.map { Criteria($0, budget) }
         remainders = rules.map(Remainder.init)
         var domains: [(DomainPattern, UInt32)] = []
         var destinations: [(IPNetwork, UInt32)] = []
         var clients: [(IPNetwork, UInt32)] = []
+        var addresses: [(IPNetwork, UInt32)] = []
         var general: [UInt32] = []
         for (index, rule) in rules.enumerated() where rule.canMatch {
             let index = UInt32(index)
-            if let patterns = rule.anchors {
+            if let patterns = rule.domains {
                 domains += patterns.lazy.map { ($0, index) }
+            } else if let urls = rule.urls {
+                for url in urls {
+                    switch url.host {
+                    case .name(let pattern): domains.append((pattern, index))
+                    case .address(let address): addresses.append((address.alone, index))
+                    }
+                }
             } else if let networks = rule.destinations {
                 destinations += networks.lazy.map { ($0, index) }
             } else if let networks = rule.clients {
@@ -47,6 +60,7 @@ public final class Policy: Sendable {
         self.domains = DomainIndex(domains)
         self.destinations = NetworkIndex(destinations)
         self.clients = NetworkIndex(clients)
+        self.addresses = NetworkIndex(addresses)
         self.general = general
         func numbers(_ isMeant: (Rule) -> Bool) -> [UInt32] {
             rules.indices.filter { rules[$0].canMatch && isMeant(rules[$0]) }.map { UInt32($0) }
@@ -54,7 +68,8 @@ public final class Policy: Sendable {
         named = numbers { $0.domains != nil || $0.urls != nil || $0.isNamed != nil }
         requesting = numbers(\.asksForRequest)
         addressed = numbers { $0.destinations != nil }
-        asksForResponses = rules.contains { $0.canMatch && $0.contentTypes != nil }
+        responding = numbers { $0.contentTypes != nil }
+        asksForResponses = !responding.isEmpty
         asksForTime = rules.contains { $0.canMatch && $0.times != nil }
         askedFields = Set(rules.filter(\.canMatch).flatMap { $0.fields ?? [] }.map(\.foldedName))
     }
@@ -120,9 +135,8 @@ public final class Policy: Sendable {
 
     /// Whether a response could change what was decided of a request.
     public func needsResponse(_ query: Query, after decision: Decision) -> Bool {
-        guard asksForResponses else { return false }
         let limit = UInt32(decision.rule ?? rules.count)
-        for index in requesting {
+        for index in responding {
             guard index < limit else { return false }
             if criteria[Int(index)].match(query, anyResponse: true), isAt(query, index) { return true }
         }
@@ -175,6 +189,7 @@ public final class Policy: Sendable {
         if let destination = query.destination { destinations.forEachMatch(destination) { look($0) } }
         if let client = query.client { clients.forEachMatch(client) { look($0) } }
         if let name = query.name { domains.forEachMatch(name) { look($0) } }
+        if let address = query.request?.address { addresses.forEachMatch(address) { look($0) } }
         return best == .max ? nil : Int(best)
     }
 
@@ -204,7 +219,7 @@ public final class Policy: Sendable {
         candidates.filter { $0 < index && criteria[Int($0)].covers(criteria[index]) }.min()
     }
 
-    /// Rules in the three indexes that match whatever this one does, as far as their index can tell.
+    /// Rules in the indexes that match whatever this one does, as far as their index can tell.
     private func anchoredCandidates(for index: Int) -> Set<UInt32> {
         let rule = rules[index]
         var candidates: Set<UInt32> = []
@@ -217,6 +232,7 @@ public final class Policy: Sendable {
         }
         // One network will do: the comparison that follows looks at all.
         if let network = rule.destinations?.first { destinations.forEachMatch(network.base) { candidates.formUnion(Array($0)) } }
+        if let address = rule.addresses.first { addresses.forEachMatch(address) { candidates.formUnion(Array($0)) } }
         if let network = rule.clients?.first { clients.forEachMatch(network.base) { candidates.formUnion(Array($0)) } }
         return candidates
     }
@@ -234,6 +250,16 @@ extension Rule {
         }
         return hosts
     }
+
+    /// Those of its URLs.
+    fileprivate var addresses: [IPAddress] {
+        (urls ?? []).compactMap { url in if case .address(let address) = url.host { address } else { nil } }
+    }
+}
+
+extension IPAddress {
+    /// The network that has this address and no other.
+    fileprivate var alone: IPNetwork { IPNetwork(self, prefixLength: isIPv6 ? 128 : 32) }
 }
 
 extension Array where Element == UInt32 {

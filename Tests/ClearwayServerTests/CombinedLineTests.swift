@@ -86,6 +86,8 @@ import TransparentSockets
         ("http://u@h/", "http://h/"), ("http://u:p@h:1?x@y", "http://h:1?x@y"), ("http://h/a@b", "http://h/a@b"),
         ("//user:p@h/p", "//h/p"), ("view-source:http://user:p@h/", "view-source:http://h/"), ("///u:p@h", "///h"),
         ("/go?to=http://u:p@h/&x=ftp://v:q@i", "/go?to=http://h/&x=ftp://i"), ("x:/a//u:p@h#//v@i", "x:/a//h#//i"),
+        (#"http:\\user:pass@h\p"#, #"http:\\h\p"#), (#"http:/\u:p@h"#, #"http:/\h"#), (#"x://u:p\q@h"#, "x://h"),
+        (#"\\\u:p@h"#, #"\\\h"#),
         ("//u@/v:p@h", "///h"), ("//", "//"), ("a@b//", "a@b//"),
         ("http://a@b@h", "http://h"), ("/a@b", "/a@b"), ("", ""), ("://@", "://"),
     ])

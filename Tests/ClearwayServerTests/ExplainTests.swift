@@ -496,6 +496,66 @@ import Testing
         }
     }
 
+    /// In front of servers rules reject, and choose nothing.
+    @Test func originsAreWhereRequestsGo() throws {
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("origin-\(UUID().uuidString).toml").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let text = """
+            [[listener]]
+            name = "site"
+            mode = "http"
+            listen = "[::]:80"
+            origin = ["http://10.0.0.1:8080", "http://10.0.0.2"]
+            clients = ["192.0.2.0/24"]
+            [[upstream]]
+            name = "far"
+            url = "http://10.0.0.3:3128"
+            [[rule]]
+            destination = "203.0.113.0/24"
+            action = "reject"
+            [[rule]]
+            path = "/admin/*"
+            action = "reject"
+            status = 404
+            [[rule]]
+            client = "192.0.2.7"
+            action = "far"
+            [[rule]]
+            domain = "old.example"
+            action = "reject"
+            """
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        func explained(_ client: String, _ request: RequestWords = RequestWords(), port: Int = 80) throws -> [String] {
+            try explain(
+                configurationAt: path, destination: "203.0.113.5:\(port)", client: client, name: nil, listener: nil,
+                request: request
+            ).replacing(path, with: "F").split(separator: "\n").map(String.init)
+        }
+        let begin = ["requests have no destination here: what no rule rejects goes to the origin, whatever it names"]
+        let origin = "to origin http://10.0.0.1:8080, http://10.0.0.2:80"
+        func admitted(_ client: String) -> [String] { ["\(client) is admitted by site"] }
+        func url(_ text: String, method: String? = nil) -> RequestWords { RequestWords(url: "http://\(text)", method: method) }
+        #expect(try explained("198.51.100.1") == ["refused: 198.51.100.1 is no client of site (clients)"])
+        #expect(
+            try explained("192.0.2.1")
+                == admitted("192.0.2.1") + begin + [
+                    "no rule (default): \(origin)", "a request of HTTP could change this (give --url)",
+                ])
+        #expect(
+            try explained("192.0.2.1", url("new.example/")) == admitted("192.0.2.1") + begin + ["no rule (default): \(origin)"])
+        #expect(
+            try explained("192.0.2.1", url("new.example/admin/x"))
+                == admitted("192.0.2.1") + begin + ["rule 2 (F:13): rejected, requests with status 404"])
+        #expect(try explained("192.0.2.7", url("old.example/")) == admitted("192.0.2.7") + begin + ["rule 3 (F:17): \(origin)"])
+        #expect(try explained("192.0.2.1", url("old.example/")) == admitted("192.0.2.1") + begin + ["rule 4 (F:20): rejected"])
+        #expect(
+            try explained("192.0.2.1", url("new.example/", method: "CONNECT"))
+                == admitted("192.0.2.1") + ["refused: in front of servers there are no tunnels (CONNECT)"])
+        #expect(
+            try explained("192.0.2.1", port: 443)
+                == admitted("192.0.2.1") + ["refused: site does not listen on port 443 (listen)"])
+    }
+
     private static let unheeded = """
         [[listener]]
         name = "site"

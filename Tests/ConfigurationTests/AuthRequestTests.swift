@@ -53,6 +53,20 @@ import Testing
             "auth_request = { url = 'http://127.0.0.1', pass = ['Transfer-Encoding'] }",
             ["3:52: pass: Transfer-Encoding belongs to one connection, or is ours to write"]
         ),
+        (
+            "request_headers = { set = { X-User = 'a' }, add.X_Group = 'b', remove = ['X-Role', 'X-Else'] }\nresponse_headers.remove = 'X-Fine'\nauth_request = { url = 'http://127.0.0.1', pass = ['x_user', 'X-Group', 'X-Role', 'X-Fine', 'Forwarded', 'X-Forwarded-For'] }",
+            ["x_user", "X-Group", "X-Role"].enumerated().map { index, name in
+                "5:\([52, 62, 73][index]): pass: \(name) is in request_headers, too: the server would not know whose it is; leave it out of one of them"
+            }
+        ),
+        (
+            "origin = 'http://10.0.0.1'\nauth_request = { url = 'http://127.0.0.1', pass = ['forwarded', 'X-Forwarded-For', 'X-Forwarded-User'] }",
+            ["4:52: pass: forwarded is what this proxy tells servers behind an origin itself"]
+        ),
+        (
+            "origin = 'http://10.0.0.1'\nx_forwarded = true\nauth_request = { url = 'http://127.0.0.1', pass = ['X_Forwarded_For', 'X-Forwarded-User'] }",
+            ["5:52: pass: X_Forwarded_For is what this proxy tells servers itself, with x_forwarded = true"]
+        ),
     ]
 
     @Test(arguments: refusals.indices)

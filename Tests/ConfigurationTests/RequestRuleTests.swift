@@ -104,6 +104,13 @@ import Testing
             ]
         ),
         (
+            "action = 'reject'\nheader = { X-A = 'a', X_A = 'b', 'x.a' = 'c', X-AB = 'd' }",
+            ["X_A", "x.a"].enumerated().map {
+                "3:\($0.offset == 0 ? 23 : 34): header: \"\($0.element)\" and \"x-a\" are one field to programs behind some servers: "
+                    + "give one of them, with the values of both"
+            }
+        ),
+        (
             "action = 'reject'\ncontent_type = ['video', 'text/html; charset=utf-8']",
             [
                 #"3:17: content_type: "video" is no media type, such as "video/*", nor "none" for a body of no type"#,

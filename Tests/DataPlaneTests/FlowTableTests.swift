@@ -163,6 +163,14 @@ import TransparentSockets
         #expect(question.stageWhenAnswered == .answered)
         question.stage = .answered
         #expect(question.stageWhenAsked == .answered)
+        // What has had all its answers, or some, is not taken back to where nobody has answered.
+        for stage in [Flow.Stage.done, .unanswered] {
+            question.stage = stage
+            #expect(question.stageWhenAsked == .answered)
+        }
+        let unheard = flow("192.0.2.1:1", "198.51.100.1:53")
+        unheard.datagramsUp = Flow.mostQuestions + 1
+        #expect(unheard.stageWhenAsked == .unanswered)
         let talk = flow("192.0.2.1:1", "198.51.100.1:443")
         talk.datagramsUp = 2
         talk.datagramsDown = 1

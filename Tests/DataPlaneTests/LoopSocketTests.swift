@@ -59,6 +59,29 @@ import TransparentSockets
         #expect(waited >= 50_000_000 && waited < 5 * Self.second)
     }
 
+    /// However many have waited, and however often, for a deadline that never came.
+    @Test func deadlinesThatNobodyWaitsForAreForgotten() async throws {
+        let counts = try await onLoop { bell in
+            let loop = bell.loop
+            let others = loop.bells.count
+            for _ in 0..<1_000 {
+                let waiting = LoopBound(Bell(loop))
+                Task(executorPreference: loop) { waiting.value.ring() }
+                #expect(await waiting.value.wait(until: loop.now + 3_600 * Self.second))
+            }
+            let gone = loop.bells.count - others
+            for _ in 0..<1_000 {
+                let waiting = LoopBound(bell)
+                Task(executorPreference: loop) { waiting.value.ring() }
+                #expect(await bell.wait(until: loop.now + 3_600 * Self.second))
+                await bell.pause()
+            }
+            return (gone, loop.bells.count - others)
+        }
+        // Other tests have a few.
+        #expect(counts.0 < 100 && counts.1 < 100)
+    }
+
     @Test func moreThanASocketTakes() async throws {
         let (ours, theirs) = try DirectionTests.Wire.connectedPair()
         let bytes = (0..<2 << 20).map { UInt8(truncatingIfNeeded: $0 &* 7) }

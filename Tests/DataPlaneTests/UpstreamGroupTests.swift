@@ -48,6 +48,16 @@ import TransparentSockets
         #expect(Set(order(group(64, .clientHash), client(1))).count == 64)
     }
 
+    /// Whoever has a request that proxies hang up over takes none of them from those whose requests they answer.
+    @Test func hangUpsCountInARow() {
+        let member = group(1, .failover).members[0]
+        for _ in 0..<10 {
+            #expect(!member.hungUp() && !member.hungUp())
+            member.answered()
+        }
+        #expect(!member.hungUp() && !member.hungUp() && member.hungUp())
+    }
+
     @Test func clientHashIsEvenAndStable() {
         let hashed = group(5, .clientHash)
         var counts = [0, 0, 0, 0, 0]

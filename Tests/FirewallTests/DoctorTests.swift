@@ -89,7 +89,7 @@ import TransparentSockets
         state.interfaces = ["lo": true, "eth1": true]
         state.ruleset = ForeignRuleset(parsing: "table inet clearway {\n\tchain a {\n\t\ttproxy ip to :1081\n\t}\n}")
         let rule = "1001:\tfrom all fwmark 0x2000000/0x3000000 iif eth1 lookup 7100 proto 193"
-        state.rules = ListedRule.parse("\(rule)\n\(rule)")
+        state.rules = ListedRule.parse(rule) + ListedRule.parse(rule, isIPv6: true)
         state.sysctls["net.ipv4.tcp_early_demux"] = "0"
         state.heldShifts = [24]
         state.listening = [SocketAddress("0.0.0.0:1081")!, SocketAddress("[::]:1081")!]
@@ -113,7 +113,59 @@ import TransparentSockets
             #expect(try byHand { $0.ruleset = ForeignRuleset(parsing: text) }.allSatisfy { $0.severity == .ok }, "\(text)")
         }
         let plain = "30:\tfrom all fwmark 0x2000000/0x3000000 lookup 7100"
-        #expect(try byHand { $0.rules = ListedRule.parse("\(plain)\n\(plain)") }.allSatisfy { $0.severity == .ok })
+        #expect(
+            try byHand { $0.rules = ListedRule.parse(plain) + ListedRule.parse(plain, isIPv6: true) }.allSatisfy {
+                $0.severity == .ok
+            })
+    }
+
+    /// Only a port that is ours alone tells that a rule is.
+    @Test func rulesByHandThatMayBeOurs() throws {
+        func rulesByHand(_ rule: String) throws -> Finding {
+            let table = "table inet other {\n\tchain a {\n\t\ttcp dport 80 \(rule)\n\t}\n}"
+            var state = SystemState()
+            state.interfaces = ["lo": true, "eth1": true]
+            state.ruleset = ForeignRuleset(parsing: table)
+            let found = examine(try Plan(Situation.redirect.spec), state, manages: false)
+            return try #require(found.first { $0.subject == "rules by hand" })
+        }
+        #expect(try rulesByHand("redirect to :1081").severity == .ok)
+        for (rule, words) in [
+            ("redirect to :1000-2000", "intercepts to ports 1000-2000"), ("redirect", "intercepts without saying to which port"),
+            ("redirect to :1080-1081 random", "intercepts to ports 1080-1081"),
+            ("redirect to :tcp dport map { 80 : 1081 }", "intercepts without saying to which port"),
+        ] {
+            let found = try rulesByHand(rule)
+            #expect(found.severity == .warning && found.exitCode == 0 && found.message.contains(words), "\(rule)")
+        }
+        #expect(try rulesByHand("redirect to :2000-3000").severity == .problem)
+        #expect(
+            try byHand { $0.ruleset = ForeignRuleset(parsing: "table ip m {\n\tchain a {\n\t\txt target \"TPROXY\"\n\t}\n}") }
+                .filter { $0.severity > .ok }.map(\.subject) == ["rules by hand"])
+    }
+
+    @Test func rulesByHandAreWantedInEachFamily() throws {
+        let ours = "1001:\tfrom all fwmark 0x2000000/0x3000000 iif eth1 lookup 7100"
+        for isIPv6 in [false, true] {
+            let found = try byHand { $0.rules = ListedRule.parse("\(ours)\n\(ours)", isIPv6: isIPv6) }.filter { $0.severity > .ok }
+            #expect(found.map(\.subject) == ["ip rule"])
+            #expect(found.first?.message.hasPrefix("missing for \(isIPv6 ? "IPv4" : "IPv6"): ") == true)
+        }
+    }
+
+    /// A note changes no exit status.
+    @Test func portsThatWaitAreNoted() throws {
+        for value in ["0", "2"] {
+            let found = try only(.gateway) { $0.sysctls["net.ipv4.tcp_tw_reuse"] = value }
+            #expect(found.severity == .note && found.severity < .warning && found.exitCode == 0)
+            #expect(found.message.hasPrefix("is \(value): ") && found.remedy == "sysctl -w net.ipv4.tcp_tw_reuse=1")
+        }
+        #expect(try findings(.gateway) { $0.sysctls["net.ipv4.tcp_tw_reuse"] = "1" } == [])
+        var state = SystemState()
+        state.interfaces = ["lo": true, "eth1": true]
+        state.sysctls["net.ipv4.tcp_tw_reuse"] = "2"
+        let preserving = examine(try Plan(Situation.gateway.spec), state, dialsByItself: false)
+        #expect(preserving.allSatisfy { $0.severity == .ok })
     }
 
     @Test func rulesByHandAreMissed() throws {

@@ -23,7 +23,7 @@ import Testing
                     (entry.path.isPrefix ? path.hasPrefix(entry.path.start) : path == entry.path.start)
                         && entry.query!.matches(asked)
                 }
-                #expect(table.contains(path) { $0!.matches(asked) } == isThere, "\(path) \(entries)")
+                #expect(table.contains(Array(path.utf8)) { $0!.matches(asked) } == isThere, "\(path) \(entries)")
             }
         }
     }

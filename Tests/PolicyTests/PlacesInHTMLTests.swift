@@ -12,6 +12,14 @@ import Testing
             "<!-- x --><br/>{url}",
             "<script src=x></script><input value={url} disabled>", "<a onclick=\"x()\" title=\"{url}\">", "<p>onclick={url}",
             "no place",
+            "<script>a</scripts></script>{url}", "<script><!-- x --></script>{url}",
+            "<script><!-- x --> f('<script>')</script>{url}", "<script>a</script\u{C}x='>'>{url}",
+            "<textarea><p x=\"{url}</textarea>",
+            "<title>a <b x=\"</title><p>{url}", "<!-- {url} -->", "<!DOCTYPE html><p>{url}", "</p x=\"'\">{url}", "<?x y>{url}",
+            "<a href=\"{url}&x={name}\">", "<a href='page?u={url}'>", "<a href='mailto:a@b?subject={url}'>",
+            "<a href='HTTPS://a/{url}'>",
+            "<img src='/pixel?u={url}'>", "<form action='https://a.example/ask?u={url}'>", "<p data-href={url}>",
+            "<area href={url}>",
             "<p>javascript: {url}", "<scripts>{url}</scripts>", "<img alt='{url}'onclick='x'>", "<title>{url}</title>",
         ] { #expect(place(page) == nil, "\(page)") }
     }
@@ -28,6 +36,28 @@ import Testing
             ("<a href='java&#115;cript:{url}'>", .scheme), ("<a href='data:text/html,{url}'>", .scheme),
             ("<{url}>", .tag), ("<a {url}>", .tag), ("<a {url}=x>", .tag), ("<a x{name}>", .tag), ("<a href='x' {url}>", .tag),
             ("<p>{url}</p><script>{name}</script>", .code), ("<!--><script>{url}</script>-->", .code),
+            // The end of another element, or of a script within a comment within a script, is not its end.
+            ("<script></scripts>{url}</script>", .code), ("<script>\"</script-x\"{url}</script>", .code),
+            ("<script><!-- <script> </script>{url}--></script>", .code),
+            ("<script><!--<script></script>--></script><p>{url}", .code),
+            ("<style></styles>{url}", .code), ("<iframe>{url}</iframe>", .code), ("<plaintext></plaintext>{url}", .code),
+            // What seems to be in a value is not, and the reverse.
+            ("<!-- <b x=\" --><script>{url}</script>", .code), ("</p x='><b title=\"'><script>{url}", .code),
+            ("<title><b x=\"</title><script>{url}", .code), ("<!x <b title=\"><script>{url}", .code),
+            ("<!-- <script> -->{url}", .code), ("<!--- <b x='><!-- --><script>{url}'", .code),
+            ("<a x\u{C}onclick='{url}'>", .attribute("onclick")),
+            ("<a href='x'\u{C}onclick='{url}'>", .attribute("onclick")),
+            // What is loaded, or run, is the page's to say.
+            ("<script src=\"{url}\">", .attribute("src")), ("<script src='/x.js?u={url}'>", .attribute("src")),
+            ("<svg><script xlink:href={url}>", .attribute("xlink:href")), ("<base href='{url}'>", .attribute("href")),
+            ("<link rel=stylesheet href={url}>", .attribute("href")), ("<iframe src={url}>", .attribute("src")),
+            ("<img src='{url}'>", .attribute("src")), ("<img srcset='/a?{url}'>", .attribute("srcset")),
+            ("<object data={url}>", .attribute("data")), ("<form action='{url}'>", .attribute("action")),
+            ("<button formaction='//a/{url}'>", .attribute("formaction")), ("<img src='/&#35;{url}'>", .attribute("src")),
+            ("<meta http-equiv=refresh content='0;url={url}'>", .attribute("content")),
+            ("<animate attributeName=href to='{url}'>", .attribute("to")),
+            ("<a href='x:{url}'>", .scheme), ("<a href='java{url}'>", .scheme), ("<a href='&#106;avascript{url}'>", .scheme),
+            ("<a href='javascript&colon;{url}'>", .scheme),
         ]
         for (page, fault) in rows { #expect(place(page) == fault, "\(page)") }
     }

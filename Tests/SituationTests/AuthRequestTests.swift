@@ -92,6 +92,17 @@ extension Situations {
                 try stage.client.send(exchange.client, "GET / HTTP/1.1\r\nHost: blocked.example\r\n\r\n")
                 #expect(try stage.client.receiveUntil(exchange.client, "this request.\n").hasPrefix("HTTP/1.1 403 Forbidden\r\n"))
 
+                // What is asked of us alone is asked about, too.
+                for (verdict, heard, status) in [
+                    ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "not allowed.\n", 403),
+                    (Self.granted, "traces nothing.\n", 501),
+                ] {
+                    _ = try asked(
+                        "TRACE /t HTTP/1.1\r\nHost: a.example\r\nMax-Forwards: 0\r\n\r\n",
+                        Self.question("TRACE", "http://a.example/t", to: destination), verdict, over: first)
+                    #expect(try stage.client.receiveUntil(exchange.client, heard).hasPrefix("HTTP/1.1 \(status) "))
+                }
+
                 // Anything else is no verdict.
                 _ = try asked(
                     "GET /odd HTTP/1.1\r\nHost: a.example\r\n\r\n",
@@ -101,11 +112,11 @@ extension Situations {
                     try stage.client.receiveUntil(exchange.client, "is allowed.\n").hasPrefix(
                         "HTTP/1.1 503 Service Unavailable\r\n"))
                 #expect(try stage.client.drain(exchange.client).end == "fin")
-                let records = try stage.clearway.waitForRequests(6)
-                #expect(records.map { $0.int("status") } == [200, 200, 401, 403, 403, 503])
+                let records = try stage.clearway.waitForRequests(8)
+                #expect(records.map { $0.int("status") } == [200, 200, 401, 403, 403, 403, 501, 503])
                 #expect(records[2].string("reason") == "auth_request: 401" && records[2].ending == "proxy-rejected")
                 #expect(records[4].int("rule") == 1)
-                #expect(records[5].ending == "proxy-service")
+                #expect(records[7].ending == "proxy-service")
                 #expect(try stage.clearway.log.contains("auth_request: http://127.0.0.1:9000/check?x=1: status 302"))
             }
         }

@@ -92,6 +92,20 @@ extension Situations {
             }
         }
 
+        /// Who asks us, and nobody behind us, must show who it is as well.
+        @Test func whatGoesNoFurther() throws {
+            try play(Variant(), start: false) { stage in
+                let clearway = try stage.startClearway(Self.configuration(stage.writeUsers()))
+                let client = try stage.client.connect(Family.v4.routerTowardsClient, 80).socket
+                let request = "OPTIONS * HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n"
+                try stage.client.send(client, request + "\r\n")
+                #expect(try stage.client.receiveUntil(client, "password.\n").hasPrefix("HTTP/1.1 401 Unauthorized\r\n"))
+                try stage.client.send(client, request + Self.authorization("alice:secret") + "\r\n")
+                #expect(try stage.client.receiveUntil(client, "a proxy.\n").hasPrefix("HTTP/1.1 200 OK\r\n"))
+                #expect(try clearway.waitForRequests(2).map { $0.int("status") } == [401, 200])
+            }
+        }
+
         private static let refused: [(name: String, fields: String)] = [
             ("nothing", ""), ("another password", authorization("alice:hunter2")), ("nobody", authorization("mallory:secret")),
             ("other letters", authorization("Alice:secret")), ("another scheme", authorization("alice:secret", scheme: "Bearer")),

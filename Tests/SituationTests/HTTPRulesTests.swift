@@ -162,6 +162,21 @@ extension Situations {
             }
         }
 
+        /// Behind its body a request brings no field that a rule would have rejected in its head.
+        @Test func trailersPassNoRule() throws {
+            let policy = "[[rule]]\nheader = { X-Evil = \"*\" }\naction = \"reject\"\n"
+            try play(Variant(), configuration: Self.configuration(policy)) { stage in
+                let exchange = try MessageExchange(stage)
+                let request = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                let response = "HTTP/1.1 204 No Content\r\n\r\n"
+                try exchange.ask(
+                    request + "0\r\nX-Evil: 1\r\nx_evil: 2\r\nX-Good: 3\r\n\r\n", seen: request + "0\r\nX-Good: 3\r\n\r\n")
+                try exchange.answer(response, seen: response)
+                try stage.client.send(exchange.client, "GET / HTTP/1.1\r\nHost: a\r\nX_Evil: 2\r\n\r\n")
+                #expect(try stage.client.receiveUntil(exchange.client, "request.\n").hasPrefix("HTTP/1.1 403 "))
+            }
+        }
+
         /// What an earlier rule lets pass, passes; by a name only when it was verified.
         @Test func namesOfURLsAreVerified() throws {
             let policy = """

@@ -33,7 +33,7 @@ extension Situations {
                 let second = try stage.server.accept(two).socket
                 let other = "GET / HTTP/1.1\r\nHost: \(Self.server):8080\r\n\r\n"
                 #expect(try stage.server.receive(second, other.utf8.count) == other)
-                // Nobody needs the first one any more.
+                // Nobody needs the first one any more, nor its port.
                 #expect(try stage.server.drain(first).end == "ECONNRESET")
                 try stage.server.send(second, Self.response)
                 #expect(try stage.client.receive(client, Self.response.utf8.count) == Self.response)

@@ -166,7 +166,7 @@ extension Situations {
         }
 
         /// One takes connections and ends them, as a proxy does that has no workers left. A page that nobody has answered yet is asked of the
-        /// next one, and the first is left out from then on.
+        /// next one, and the first is left out once it has done so three times: once may be the request's doing.
         @Test func aBrokenParentIsLeftOut() throws {
             try SituationTests.play(Variant(), start: false) { stage in
                 try stage.startProxy(.squid)
@@ -201,9 +201,9 @@ extension Situations {
                     #expect(try stage.client.receiveUntil(client, "\r\n\r\n").hasPrefix("HTTP/1.1 200 "))
                     try stage.client.close(client)
                 }
-                try fetch(meets: true)
+                for _ in 0..<3 { try fetch(meets: true) }
                 try fetch(meets: false)
-                let records = try clearway.waitForRequests(2)
+                let records = try clearway.waitForRequests(4)
                 #expect(records.allSatisfy { $0.int("status") == 200 && $0.string("member").hasSuffix("1090") })
                 #expect(clearway.log.contains("upstream member left out") && !clearway.log.contains("works again"))
             }

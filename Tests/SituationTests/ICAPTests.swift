@@ -159,6 +159,24 @@ extension Situations {
             }
         }
 
+        /// Servers say that they want a body before they have it, and it goes on.
+        @Test func uploads() throws {
+            try play(Variant(), start: false) { stage in
+                let site = try stage.startSite(.nginx, .apache)
+                try Self.startScanner(stage)
+                let clearway = try stage.startClearway(Self.configuration(request: "echo"))
+                let digest = try site.digest(ofNew: "sent", 3_000_000, in: stage.topology.server)
+                for _ in 1...4 {
+                    let arrived = try stage.topology.client.require([
+                        "curl", "-sS", "--max-time", "30", "-T", site.scratch.file("sent"),
+                        "http://\(Family.v4.server):8080/digest.sh",
+                    ])
+                    #expect(arrived == "PUT \(digest)")
+                }
+                #expect(try clearway.waitForRequests(4).allSatisfy { $0.int("status") == 200 })
+            }
+        }
+
         /// Without the service, and after it was killed in the middle.
         @Test(arguments: ["reject", "pass"]) func aServiceThatIsGone(manner: String) throws {
             try play(Variant(), start: false) { stage in

@@ -4,50 +4,9 @@ import Testing
 extension Situations {
     /// Programs that people run: curl, nginx, Python's http.server, iperf3 and netcat.
     @Suite struct RealPrograms {
-        @Test(arguments: Variant.representative)
-        func curlFetchesFromNginx(variant: Variant) throws {
-            try play(variant) { stage in
-                let scratch = stage.topology.scratch
-                try FileManager.default.createDirectory(atPath: scratch.file("www"), withIntermediateDirectories: true)
-                chmod(scratch.path, 0o755)
-                try scratch.write(String(repeating: "0123456789abcdef", count: 300_000), to: "www/page", mode: 0o644)
-                let configuration = try scratch.write(
-                    """
-                    user root;
-                    daemon off;
-                    # A worker would outlive its master, which is killed.
-                    master_process off;
-                    pid \(scratch.file("nginx.pid"));
-                    error_log stderr;
-                    events {}
-                    http {
-                        access_log off;
-                        client_body_temp_path \(scratch.file("nginx-body"));
-                        proxy_temp_path \(scratch.file("nginx-proxy"));
-                        fastcgi_temp_path \(scratch.file("nginx-fastcgi"));
-                        uwsgi_temp_path \(scratch.file("nginx-uwsgi"));
-                        scgi_temp_path \(scratch.file("nginx-scgi"));
-                        server { listen 80; listen [::]:80; root \(scratch.file("www")); }
-                    }
-                    """, to: "nginx.conf")
-                _ = try stage.topology.server.start(["nginx", "-c", configuration, "-e", "stderr"])
-                try stage.topology.server.waitUntilListening(on: 80)
-                try Self.fetch(stage, port: 80)
-            }
-        }
-
-        @Test(arguments: Variant.representative)
-        func curlFetchesFromPython(variant: Variant) throws {
-            try play(variant) { stage in
-                let scratch = stage.topology.scratch
-                try FileManager.default.createDirectory(atPath: scratch.file("www"), withIntermediateDirectories: true)
-                try scratch.write(String(repeating: "0123456789abcdef", count: 300_000), to: "www/page")
-                _ = try stage.topology.server.start([
-                    "/usr/bin/python3", "-m", "http.server", "8000", "--bind", "::", "--directory", scratch.file("www"),
-                ])
-                try stage.topology.server.waitUntilListening(on: 8000)
-                try Self.fetch(stage, port: 8000)
-            }
+        @Test(arguments: Variant.representative, [WebServer.nginx, .python])
+        func curlFetches(variant: Variant, from server: WebServer) throws {
+            try play(variant) { stage in try Self.fetch(stage, from: server) }
         }
 
         @Test(arguments: Variant.movers)
@@ -87,15 +46,16 @@ extension Situations {
         }
 
         /// Ten pages over kept-alive and new connections, compared byte for byte.
-        private static func fetch(_ stage: Stage, port: Int) throws {
+        private static func fetch(_ stage: Stage, from server: WebServer) throws {
+            let site = try stage.startSite(server)
             let namespace = stage.variant.scope == .gateway ? stage.topology.client : stage.topology.router
             let scratch = stage.topology.scratch
             let host = stage.variant.family == .v4 ? stage.variant.family.server : "[\(stage.variant.family.server)]"
             let finished = try namespace.finish([
-                "curl", "-sSf", "--noproxy", "*", "-o", scratch.file("got-#1"), "http://\(host):\(port)/page?[1-10]",
+                "curl", "-sSf", "--noproxy", "*", "-o", scratch.file("got-#1"), "http://\(host):\(server.port)/page?[1-10]",
             ])
             #expect(finished.succeeded, "\(finished.errors)")
-            let expected = try Data(contentsOf: URL(fileURLWithPath: scratch.file("www/page")))
+            let expected = try site.page
             for number in 1...10 {
                 #expect(try Data(contentsOf: URL(fileURLWithPath: scratch.file("got-\(number)"))) == expected)
             }

@@ -26,12 +26,15 @@ public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure)
     }
     var state = SystemState.gather(plan)
     state.sessions = Limits(configuration, descriptors: Int(clamping: state.hardLimit), ipv6: hasIPv6())?.sessions ?? 0
-    let findings = examine(plan, state, manages: configuration.firewall.manage, maxSessions: configuration.maxSessions)
+    let dialsByItself = !configuration.upstreams.isEmpty || configuration.listeners.contains { $0.preserveSource == .off }
+    let findings = examine(
+        plan, state, manages: configuration.firewall.manage, dialsByItself: dialsByItself, maxSessions: configuration.maxSessions)
     var lines: [String] = []
     for finding in findings {
         let word =
             switch finding.severity {
             case .ok: "ok"
+            case .note: "note"
             case .warning: "warning"
             case .problem: "problem"
             }

@@ -96,8 +96,11 @@ public func explain(
 func explanation(
     of decision: Decision, _ query: Query, to target: SocketAddress, _ configuration: Configuration
 ) -> String {
-    let rule = decision.rule.map { "rule \($0 + 1) (\(place(of: $0, in: configuration)))" } ?? "no rule (default)"
-    return rule + ": " + action(decision, query, to: target, configuration)
+    ruleName(of: decision, configuration) + ": " + action(decision, query, to: target, configuration)
+}
+
+func ruleName(of decision: Decision, _ configuration: Configuration) -> String {
+    decision.rule.map { "rule \($0 + 1) (\(place(of: $0, in: configuration)))" } ?? "no rule (default)"
 }
 
 private func action(

@@ -28,6 +28,7 @@ struct ServedExplanation {
 
     /// - Parameter query: its destination is an address; of a name, the one that it is thought to lead to.
     mutating func explain(_ query: Query) {
+        guard listener.origins.isEmpty else { return explainOrigin(query) }
         guard let address = query.destination, admits(query), serves(query.port, forPages: query.request != nil) else { return }
         if let name = query.name {
             guard mayBeNamed(name) else { return }
@@ -36,6 +37,37 @@ struct ServedExplanation {
         guard reaches(address, query.port) else { return }
         let decision = Policy(configuration.rules).decideInEveryForm(query)
         lines.append(explanation(of: decision, query, to: SocketAddress(address, port: query.port), configuration))
+    }
+
+    /// In front of servers: its requests have no destination, and rules cannot send them elsewhere.
+    ///
+    /// - Parameter query: its port is the one that the client connects to.
+    private mutating func explainOrigin(_ query: Query) {
+        guard admits(query) else { return }
+        guard listener.listen.contains(where: { $0.value.port == query.port }) else {
+            lines.append("refused: \(listener.name) does not listen on port \(query.port) (listen)")
+            return
+        }
+        guard query.request?.method != "CONNECT" else {
+            lines.append("refused: in front of servers there are no tunnels (CONNECT)")
+            return
+        }
+        var query = query
+        query.destination = nil
+        let policy = Policy(configuration.rules)
+        let decision = policy.decide(query)
+        lines.append("requests have no destination here: what no rule rejects goes to the origin, whatever it names")
+        if decision.action == .reject {
+            let nowhere = SocketAddress(.v4(IPv4Address(bits: 0)), port: query.port)
+            lines.append(explanation(of: decision, query, to: nowhere, configuration))
+        } else {
+            let origins = listener.origins.map { "\($0)" }.joined(separator: ", ")
+            lines.append("\(ruleName(of: decision, configuration)): to origin \(origins)")
+        }
+        if policy.needsRequest(query, after: decision) { lines.append("a request of HTTP could change this (give --url)") }
+        if query.request != nil, query.request?.response == nil, policy.needsResponse(query, after: decision) {
+            lines.append("the type of the response could change this (give --content-type)")
+        }
     }
 
     // MARK: The questions

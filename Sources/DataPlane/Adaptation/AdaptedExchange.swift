@@ -24,11 +24,12 @@ final class AdaptedExchange {
     /// The service that a message is shown to now, and whether we wait for what it says.
     var service: Wire?
     var awaitsService = false
-    private var isWaiting = false
     /// Whose turn at a connection we have, what is sent over it, and whether it can be used again.
     var entered: ICAPService?
     var upload: BodyPump?
     var mayReuse = false
+    /// The request that a service has changed, until the server has it.
+    var sending: Sending?
     /// The client was told to send its body, and need not be told again.
     var hasSaidContinue = false
     /// A body was left where it was: what follows it is no message.
@@ -89,6 +90,7 @@ final class AdaptedExchange {
         }
         // Whoever leaves in the middle must not keep a place that others wait for.
         dropService()
+        endSending()
         pumps = []
     }
 
@@ -118,7 +120,7 @@ final class AdaptedExchange {
                 }
                 requestHead = head.bytes
                 MessageWriter(via: nil).write(head.message, head.reader, head.bytes.span, into: &server.output)
-                try await send(BodyPump([], source, from: from, to: server, as: head.message.body))
+                beginSending(BodyPump([], source, from: from, to: server, as: head.message.body), from: from)
             case .changedResponse(let head, let source, let from):
                 return try await answer(with: head, source, from)
             case .refused(let threat): return try await refuse(threat: threat)
@@ -131,21 +133,6 @@ final class AdaptedExchange {
         return try await response(to: request, requestHead, path)
     }
 
-    /// Moves the body of a request from a service to the server, unless that has heard enough.
-    private func send(_ body: BodyPump) async throws(AdaptationFault) {
-        while !body.isDone, !server.isDeaf, server.input.isEmpty, !server.hasEnded {
-            awaitsService = body.isHungry
-            if try body.step() {
-                await share()
-            } else if !(try server.fill()) {
-                try await turn()
-            }
-        }
-        // What was not sent, the server waits for: over this connection, it will not hear another request.
-        if !body.isDone { pumps.append(body) }
-        leaveService()
-    }
-
     private func response(to request: RequestHead, _ requestHead: [UInt8], _ path: String) async throws(AdaptationFault) -> Bool {
         var response = try await nextResponse(to: request.message.method)
         var interim = 0
@@ -156,8 +143,13 @@ final class AdaptedExchange {
             if !hasSaidContinue || response.message.status != 100 { relay.output += response.bytes }
             response = try await nextResponse(to: request.message.method)
         }
+        sending?.isAnswered = true
         let message = response.message
         if message.status == 101 || request.message.method == .connect && message.status < 300 {
+            // What is left of the request would be lost between the two protocols.
+            guard sending == nil, pumps.allSatisfy(\.isDone) else {
+                throw server.fault("it changes the protocol before it has the request")
+            }
             relay.output += response.bytes
             try await tunnel()
             return false
@@ -209,13 +201,12 @@ final class AdaptedExchange {
     ///
     /// - Returns: whether the server's connection can be used again.
     private func finish(_ body: BodyPump, _ keepsAlive: Bool) async throws(AdaptationFault) -> Bool {
-        while !body.isDone {
-            awaitsService = body.isHungry
-            if try body.step() { await share() } else { try await turn() }
-        }
-        awaitsService = false
+        pumps.append(body)
+        while !body.isDone { try await turn() }
         try await flushRelay()
         leaveService()
+        // Behind a whole response, the rest of the request is of no use to anybody.
+        endSending()
         return keepsAlive && !isSpent && pumps.allSatisfy(\.isDone) && !server.isDeaf && server.unsent == 0
             && server.input.isEmpty
     }
@@ -241,6 +232,7 @@ final class AdaptedExchange {
     private func say(_ page: ErrorPage) async throws(AdaptationFault) -> Bool {
         // A body that is still on its way goes nowhere.
         pumps = []
+        endSending()
         relay.output += page.bytes(closes: true, isHead: method == .head)
         try await flushRelay()
         return false
@@ -279,24 +271,27 @@ final class AdaptedExchange {
     func turn() async throws(AdaptationFault) {
         var isNews = false
         for pump in pumps where try pump.step() { isNews = true }
+        if try moveSending() { isNews = true }
         if try relay.flush() { isNews = true }
         if try server.flush() { isNews = true }
         if let service, try service.flush() { isNews = true }
         guard !isNews else { return await share() }
         guard !relay.socket.isHungUp else { throw relay.fault("the relay is gone") }
-        var deadline = UInt64.max
-        // While it waits for us, it may; nor is it late when we do not hear it, for the client takes nothing.
-        if let service, relay.hasRoom, service.unsent > 0 || awaitsService && upload?.isHungry != true {
-            if !isWaiting { service.touch() }
-            isWaiting = true
-            deadline = service.movedAt &+ settings.timeout
-        } else {
-            isWaiting = false
-        }
-        guard await bell.wait(until: deadline) else {
+        let sendingDeadline = sending?.deadline(settings.timeout) ?? .max
+        guard await bell.wait(until: min(serviceDeadline, sendingDeadline)) else {
+            if let sending, sending.isAnswered, sendingDeadline <= worker.loop.now { return endSending() }
             throw AdaptationFault(side: .service, reason: "no answer in time", isLate: true)
         }
         turns = 0
+    }
+
+    /// When the service lets us wait too long; `.max`: it may.
+    private var serviceDeadline: UInt64 {
+        guard let service else { return .max }
+        let reader = pumps.first { $0.isReading(service) }
+        // While it waits for us, it may; nor is it late when we do not hear it, for the client takes nothing.
+        let isHungry = (awaitsService || reader?.isHungry == true) && upload?.isHungry != true
+        return service.deadline(isAwaited: (service.unsent > 0 || isHungry) && reader?.isBlocked != true, settings.timeout)
     }
 
     /// Lets the worker's other sessions have their turn, now and then.

@@ -175,7 +175,11 @@ extension AdaptedExchange {
                 mayReuse = response.keepsAlive && (upload?.isDone ?? true)
                 leaveService()
                 return .unchanged
-            case 200: return try await changed(response, kind, wire)
+            case 200:
+                let adapted = try await changed(response, kind, wire)
+                // Who has not asked for the rest of a body leaves it where it was.
+                if upload == nil, !original.source.isOver { isSpent = true }
+                return adapted
             case 403:
                 dropService()
                 return .refused(threat: response.threat)
@@ -255,7 +259,9 @@ extension AdaptedExchange {
 
     /// The exchange with the service is over, and its connection may have another one.
     func leaveService() {
-        if let service, let entered, mayReuse, upload?.isDone ?? true, service.unsent == 0, service.input.isEmpty {
+        if let service, let entered, mayReuse, upload?.isDone ?? true, service.unsent == 0, service.input.isEmpty,
+            !pumps.contains(where: { $0.isReading(service) })
+        {
             entered.connections.giveBack(service.socket)
         }
         dropService()

@@ -147,4 +147,10 @@ final class BodyPump {
 
     /// It waits for whoever sends it.
     var isHungry: Bool { !isDone && to.hasRoom && prefix.isEmpty && !source.isOver }
+
+    /// It waits for whoever takes it.
+    var isBlocked: Bool { !isDone && !to.hasRoom }
+
+    /// What comes over that wire is part of it.
+    func isReading(_ wire: Wire) -> Bool { !isDone && from === wire }
 }

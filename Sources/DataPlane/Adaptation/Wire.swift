@@ -33,6 +33,7 @@ final class Wire {
     private(set) var hasSpoken = false
     /// Monotonic nanoseconds at which bytes moved last.
     private(set) var movedAt: UInt64
+    private var isAwaited = false
 
     init(_ socket: LoopSocket, _ side: AdaptationFault.Side, _ loop: EventLoop) {
         self.socket = socket
@@ -43,6 +44,13 @@ final class Wire {
 
     /// From now on its time is measured.
     func touch() { movedAt = loop.now }
+
+    /// When it lets us wait too long; `.max`: nothing is waited for. Its time begins as the waiting does.
+    func deadline(isAwaited: Bool, _ timeout: UInt64) -> UInt64 {
+        if isAwaited, !self.isAwaited { touch() }
+        self.isAwaited = isAwaited
+        return isAwaited ? movedAt &+ timeout : .max
+    }
 
     var unsent: Int { output.count - sent }
     var hasRoom: Bool { !isDeaf && unsent < Self.fullOutput }

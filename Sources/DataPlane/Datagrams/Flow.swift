@@ -78,8 +78,12 @@ final class Flow {
     /// Questions and their answers are all there is.
     var isQuestion: Bool { destination.port == 53 && datagramsUp <= Self.mostQuestions }
 
-    /// Where it stands when the client has sent something. A question that is asked again waits for another answer.
-    var stageWhenAsked: Stage { stage == .done ? .unanswered : stage }
+    /// Where it stands when the client has sent something. A question that is asked again waits for another answer; what has turned out to
+    /// be none has been answered if anything has come.
+    var stageWhenAsked: Stage {
+        guard isQuestion else { return datagramsDown > 0 ? .answered : stage }
+        return stage == .done ? .unanswered : stage
+    }
 
     /// Where it stands when something has come for the client.
     var stageWhenAnswered: Stage {

@@ -77,6 +77,9 @@ extension Session {
         let group = routes.upstreams[index]
         guard group.settings.exit == nil else { return await leave(through: group, to: wanted, until: deadline) }
         var tried = UpstreamGroup.Tried()
+        for member in http?.hungUp ?? [] {
+            if let number = group.members.firstIndex(where: { $0 === member }) { tried.insert(number) }
+        }
         var last = Passage.over(.upstreamTimeout)
         while worker.loop.now < deadline,
             let (number, isTrial) = group.next(for: client.value.address, after: tried, now: worker.loop.now)

@@ -5,7 +5,7 @@ struct ErrorPage {
     private(set) var status: Int
     /// A sentence.
     let text: String
-    var fields: [(name: String, value: String)] = []
+    private var fields: [(name: String, value: [UInt8])] = []
     /// Else it is plain text.
     var isHTML = false
     /// What is shown, whole; nil: the status and the sentence.
@@ -15,6 +15,9 @@ struct ErrorPage {
         self.status = status
         self.text = text
     }
+
+    /// - Parameter value: of one line.
+    mutating func add(_ name: String, _ value: some Sequence<UInt8>) { fields.append((name, Array(value))) }
 
     func with(status: Int) -> ErrorPage {
         var page = self
@@ -29,9 +32,10 @@ struct ErrorPage {
         var head = "HTTP/1.1 \(status) \(reason)\r\nContent-Type: text/\(isHTML ? "html" : "plain"); charset=utf-8\r\n"
         head += "Content-Length: \(content.utf8.count)\r\n"
         head += "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-        for field in fields { head += "\(field.name): \(field.value)\r\n" }
-        if closes { head += "Connection: close\r\n" }
-        return Array((head + "\r\n" + (isHead ? "" : content)).utf8)
+        var bytes = Array(head.utf8)
+        for field in fields { bytes += Array("\(field.name): ".utf8) + field.value + [0x0D, 0x0A] }
+        bytes += Array(((closes ? "Connection: close\r\n" : "") + "\r\n" + (isHead ? "" : content)).utf8)
+        return bytes
     }
 
     /// Of what ``bytes(closes:isHead:)`` gives.

@@ -35,7 +35,8 @@ extension Session {
     func judge(_ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, of service: Service, in http: HTTPRelay)
         -> Verdict
     {
-        guard request.target.form == .absolute || request.target.form == .authority else {
+        let goesNowhere = request.maxForwards == 0
+        guard request.target.form == .absolute || request.target.form == .authority || goesNowhere else {
             return .respond(ErrorPage(400, "This is a proxy, and no web server: it wants a whole URL."), .clientProtocol)
         }
         guard request.method != .connect || request.body == .none else {
@@ -50,6 +51,7 @@ extension Session {
             default: break
             }
         }
+        guard !goesNowhere else { return .forward(.direct) }
         guard
             let target = ProxyTarget(
                 authority: Array(bytes.extracting(request.authority)), defaultPort: request.method == .connect ? nil : 80)
@@ -85,7 +87,7 @@ extension Session {
 extension ErrorPage {
     fileprivate static var authenticationRequired: ErrorPage {
         var page = ErrorPage(407, "This proxy wants a user name and a password.")
-        page.fields = [("Proxy-Authenticate", "Basic realm=\"proxy\"")]
+        page.add("Proxy-Authenticate", "Basic realm=\"proxy\"".utf8)
         return page
     }
 }

@@ -63,12 +63,12 @@ final class HTTPRelay {
     /// Transactions that the present upstream has seen, and all.
     var answered = 0
     var count = 0
-    /// Proxies that the present request was asked of in vain.
-    var attempts = 0
+    /// Proxies that have hung up over the present request.
+    var hungUp: [UpstreamMember] = []
     /// A request that can be asked again of a fresh connection, should this one turn out to have ended.
     var unanswered: [UInt8] = []
     /// How the session ends behind what is on its way out.
-    private var lastEnding = Ending.upstreamFIN
+    var lastEnding = Ending.upstreamFIN
     /// The upstream closes behind the present response.
     var isLast = false
     /// What was wrong with a body in chunks.
@@ -217,9 +217,11 @@ final class HTTPRelay {
     private func endTransaction() -> Step? {
         let isWhole = transaction!.request.isDone && up.rest == nil && up.inPipe == 0
         let keepsAlive = transaction!.keepsAlive && isWhole && !isEnding
-        record(transaction!.refusal ?? session.adapted.take())
+        // Also where a rule has rejected the response: it is nothing that the next request comes to.
+        let adapted = session.adapted.take()
+        record(transaction!.refusal ?? adapted)
         answered += 1
-        attempts = 0
+        hungUp = []
         lastActivity = now
         headBegunAt = stash.isEmpty ? 0 : now
         if !isWhole || !responseStash.isEmpty { dropUpstream() }
@@ -239,57 +241,6 @@ final class HTTPRelay {
         session.recordTransaction(
             transaction, up: up.moved - transaction.upBefore,
             down: down.moved - transaction.downBefore + (withRest ? owed : 0), ending: ending)
-    }
-
-    // MARK: What the client hears of us
-
-    /// The client hears this of its present request, and then our end.
-    func say(_ page: ErrorPage, _ ending: Ending) -> Step {
-        let isHead = transaction?.method == .head
-        let body = page.bodyLength(isHead: isHead)
-        answer(page.bytes(closes: true, isHead: isHead), page.status, body: body, ending)
-        return close()
-    }
-
-    /// Sends the last thing that the client hears, behind all that is on its way, and tells the log; ``close()`` sees to the rest.
-    ///
-    /// - Parameters:
-    ///   - body: bytes of its body.
-    ///   - ending: how the session ends behind it.
-    func answer(_ answer: [UInt8], _ status: Int, body: Int, _ ending: Ending) {
-        transaction?.status = status
-        transaction?.headBytes += answer.count - body
-        // A client that cannot be told anything has left, whatever else it did.
-        _ = sendDown(answer[...])
-        record(ending, withRest: true)
-        phase = .closing
-        lastEnding = ending
-        lastActivity = now
-        if deadline < armedAt { session.setHTTPDeadline() }
-    }
-
-    /// The last thing that the client hears is on its way out, then the end.
-    private func close() -> Step {
-        switch flush() {
-        case .waiting, .budgetUsed: return .goOn
-        case .sinkFailed: return .ended(.clientReset)
-        case .sourceFailed, .finished: return .dismiss(lastEnding)
-        }
-    }
-
-    /// Bytes for the client that its socket has not taken yet.
-    var owed: UInt64 { (down.rest == nil ? 0 : UInt64(down.restEnd - down.restStart)) + UInt64(down.inPipe) }
-
-    /// Hands them on.
-    func flush() -> Moved {
-        guard owed > 0 else { return .finished }
-        let (left, before) = (down.left, down.moved)
-        down.left = 0
-        defer {
-            down.left = left
-            if down.moved != before { lastActivity = now }
-        }
-        return moveDown()
     }
 
     /// The same towards the upstream.

@@ -19,12 +19,6 @@ extension Session {
             return .respond(
                 ErrorPage(508, "This request has come by here before."), report(.proxyLoop, "our own name in a request's Via"))
         }
-        if request.maxForwards == 0 {
-            let page =
-                request.method == .options
-                ? ErrorPage(200, "This is a proxy.") : ErrorPage(501, "This is a proxy, which traces nothing.")
-            return .respond(page, .proxyRejected)
-        }
         http.minute = worker.minute(for: routes.policy)
         http.facts = routes.policy.asksForRequests ? RequestFacts(request, head, bytes, routes.policy.askedFields) : nil
         http.asked = routes.policy.asksForResponses ? Asked(request, head, bytes, to: destination) : nil
@@ -110,6 +104,16 @@ extension Session {
         case .success(let addresses): return addresses.contains { $0.unmapped == destination.value.address.unmapped }
         case .failure: return false
         }
+    }
+}
+
+extension RequestMessage {
+    /// One that goes no further, by its Max-Forwards, is answered here (RFC 9110 §7.6.2), as far as its client may ask.
+    func stoppedHere(_ verdict: Session.Verdict) -> Session.Verdict {
+        guard maxForwards == 0, case .forward = verdict else { return verdict }
+        let page =
+            method == .options ? ErrorPage(200, "This is a proxy.") : ErrorPage(501, "This is a proxy, which traces nothing.")
+        return .respond(page, .proxyRejected)
     }
 }
 

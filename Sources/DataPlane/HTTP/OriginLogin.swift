@@ -38,7 +38,7 @@ extension ErrorPage {
     fileprivate static func unauthorized(realm: String) -> ErrorPage {
         var page = ErrorPage(401, "This server wants a user name and a password.")
         let quoted = realm.flatMap { $0 == "\"" || $0 == "\\" ? "\\\($0)" : "\($0)" }
-        page.fields = [("WWW-Authenticate", "Basic realm=\"\(String(quoted))\", charset=\"UTF-8\"")]
+        page.add("WWW-Authenticate", "Basic realm=\"\(String(quoted))\", charset=\"UTF-8\"".utf8)
         return page
     }
 }

@@ -13,6 +13,7 @@ extension Session {
     func parentAnswered() {
         guard let parent, !parent.isKnown else { return }
         self.parent?.isKnown = true
+        parent.member.answered()
         if parent.group.members.count > 1 { note(.passed, parent.member, of: parent.group, trial: parent.trial) }
     }
 
@@ -20,6 +21,8 @@ extension Session {
     func parentFailed(_ ending: Ending) {
         guard let parent, !parent.isKnown else { return }
         self.parent?.isKnown = true
+        // One client with a request that no proxy survives must not take them from all others.
+        guard parent.trial != nil || parent.member.hungUp() else { return }
         if parent.group.members.count > 1 {
             note(.failed(ending), parent.member, of: parent.group, trial: parent.trial)
         } else {

@@ -32,7 +32,7 @@ extension Session {
             return verdict
         case .answered(.unauthorized(let challenges)):
             var page = ErrorPage(401, "This request needs a user.")
-            page.fields = challenges.map { ("WWW-Authenticate", $0) }
+            for challenge in challenges { page.add("WWW-Authenticate", challenge) }
             return .respond(page, refuse(.proxyRejected, "auth_request: 401"))
         case .answered(.forbidden):
             return .respond(

@@ -66,7 +66,7 @@ extension Session {
             guard url.utf8.count <= Self.longestLocation else { return standard }
             var answer = ErrorPage(status, "This request is answered elsewhere.")
             answer.isHTML = asked.prefersHTML
-            answer.fields = [("Location", url)]
+            answer.add("Location", url.utf8)
             return answer
         }
     }

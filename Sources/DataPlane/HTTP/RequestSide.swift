@@ -89,7 +89,7 @@ extension HTTPRelay {
             // One that is not the first is asked again, and by the new rules, when its connection ends before it has been answered.
             if self.count > 0, session.isOutdated { return .dismiss(.clientFIN) }
             let judged = session.judge(message, reader, bytes, in: self)
-            switch session.permitted(judged, message, reader, bytes, in: self) {
+            switch message.stoppedHere(session.permitted(judged, message, reader, bytes, in: self)) {
             case .forward(let action):
                 if upstream >= 0, openedFor == action { break }
                 stash = Array(bytes)
@@ -166,7 +166,8 @@ extension HTTPRelay {
             transaction!.request = up.left == 0 ? .done : .plain
         case .chunked:
             var chunks = ChunkedReader(
-                omitting: requestWriter.changes.omitted, omittingForwarded: requestWriter.forwarded != nil)
+                omitting: requestWriter.changes.omitted.adding(session.routes.askedFields),
+                omittingForwarded: requestWriter.forwarded != nil)
             do throws(MessageFault) {
                 let length = try decode(
                     &chunks, bytes.extracting(rest), replacement == nil ? .chunks : .chunksAlone,
@@ -176,7 +177,8 @@ extension HTTPRelay {
                 return fault(error)
             }
         }
-        let mayBeAskedElsewhere = answered > 0 || session.parent != nil && attempts < Self.mostAttempts
+        let others = session.parent.map { min($0.group.members.count, Self.mostAttempts) - hungUp.count - 1 } ?? 0
+        let mayBeAskedElsewhere = answered > 0 || others > 0
         let isRepeatable = mayBeAskedElsewhere && message.body == .none && message.method.isIdempotent
         unanswered = isRepeatable ? Array(bytes.extracting(0..<reader.length)) : []
         stash = Array(bytes.extracting(rest))
@@ -203,6 +205,7 @@ extension HTTPRelay {
     }
 
     private func begin(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) {
+        session.adapted = nil
         let isTold = session.worker.observer.wantsTransactions
         transaction = Transaction(
             method: message.method, isVersion10: message.isVersion10, keepsAlive: message.mayBeFollowed,

@@ -170,8 +170,10 @@ extension HTTPRelay {
     private var unansweredStep: Step {
         let request = unanswered
         guard !request.isEmpty else { return failedResponse("it ended without an answer") }
-        if answered == 0 { session.parentFailed(.upstreamProtocol) }
-        attempts += 1
+        if answered == 0, let parent = session.parent {
+            session.parentFailed(.upstreamProtocol)
+            hungUp.append(parent.member)
+        }
         dropUpstream()
         // It had ended before the request came, or meant to: whoever keeps connections open must expect that (RFC 9112 §9.3.1).
         stash = request + stash

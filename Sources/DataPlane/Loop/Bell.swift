@@ -9,8 +9,12 @@ final class Bell {
     private var deadline = UInt64.max
     /// When the loop rings next; `.max`: never.
     private var armedAt = UInt64.max
+    /// ``DeadlineQueue``'s own.
+    var placeInQueue: Int?
 
     init(_ loop: EventLoop) { self.loop = loop }
+
+    deinit { if placeInQueue != nil { loop.silence(self) } }
 
     /// Waits for the next edge of a socket's. The sockets must have been found to have nothing, since the task last waited.
     ///
@@ -27,8 +31,10 @@ final class Bell {
     /// Lets the loop's others have their turn.
     func pause() async {
         deadline = loop.now
-        loop.ring(self, at: deadline)
+        arm()
         await withUnsafeContinuation { waiter = $0 }
+        // The queue does not keep it.
+        withExtendedLifetime(self) {}
     }
 
     func ring() { waiter.take()?.resume() }

@@ -40,7 +40,7 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var again: [SlotID] = []
     private var due: [UInt32] = []
     private var unacknowledged = AcknowledgementQueues()
-    private var bells = DeadlineQueue()
+    private(set) var bells = DeadlineQueue()
     /// Sessions that ended in this turn: they are called without being retained, so they live until it is over.
     private var ended: [Session] = []
     private var events: UnsafeMutablePointer<cs_event>
@@ -177,8 +177,11 @@ final class EventLoop: TaskExecutor, @unchecked Sendable {
         timers.set(id.index, at: deadline, in: slots.slots)
     }
 
-    /// Has `bell` told when that time has come, in monotonic nanoseconds.
-    func ring(_ bell: Bell, at deadline: UInt64) { bells.add(bell, at: deadline) }
+    /// Has `bell` told when that time has come, in monotonic nanoseconds, and at no other.
+    func ring(_ bell: Bell, at deadline: UInt64) { bells.set(bell, at: deadline) }
+
+    /// ... not at all.
+    func silence(_ bell: Bell) { bells.remove(bell) }
 
     /// Calls `acknowledge` of a session soon, in case no data carries the acknowledgement that one side waits for.
     ///

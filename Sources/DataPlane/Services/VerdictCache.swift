@@ -62,7 +62,7 @@ extension PermissionAnswer {
     fileprivate var size: Int {
         switch self {
         case .granted(let lines): lines.count
-        case .unauthorized(let challenges): challenges.reduce(0) { $0 + $1.utf8.count }
+        case .unauthorized(let challenges): challenges.reduce(0) { $0 + $1.count }
         case .forbidden, .other: 0
         }
     }

@@ -12,6 +12,8 @@ public final class UpstreamMember: Sendable {
     static let longestTrial: UInt64 = 10_000_000_000
     /// Pipelined requests in a row that a proxy may leave unanswered which has answered others: destinations are silent, too.
     static let mostSilences = 3
+    /// Requests in a row that a proxy of HTTP may hang up over, or answer with nonsense: that may be the doing of whoever asks.
+    static let mostHangUps = 3
 
     public let settings: UpstreamSettings.Member
     /// Open sessions, and those on their way.
@@ -26,6 +28,8 @@ public final class UpstreamMember: Sendable {
     private let pipelining = Atomic<Pipelining>(.untried)
     /// Such requests in a row that it has not answered.
     private let silences = Atomic<Int>(0)
+    /// Requests in a row that it has hung up over.
+    private let hangUps = Atomic<Int>(0)
     private let resolved = Mutex<[IPAddress]>([])
     /// Made when it is needed first.
     private let context = Mutex<TLSContext?>(nil)
@@ -131,6 +135,16 @@ public final class UpstreamMember: Sendable {
         guard ejectedUntil.compareExchange(expected: until, desired: now &+ time, ordering: .relaxed).exchanged else { return nil }
         failures.wrappingAdd(1, ordering: .relaxed)
         return time
+    }
+
+    /// It took a request, and gave no answer that makes sense.
+    ///
+    /// - Returns: whether that is a failure of its own.
+    func hungUp() -> Bool { hangUps.wrappingAdd(1, ordering: .relaxed).newValue >= Self.mostHangUps }
+
+    /// It answered a request.
+    func answered() {
+        if hangUps.load(ordering: .relaxed) != 0 { hangUps.store(0, ordering: .relaxed) }
     }
 
     /// The session that tried it ended for another reason: the next one may.

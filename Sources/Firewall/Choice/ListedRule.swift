@@ -1,6 +1,7 @@
-/// One line of `ip -N rule show`: what matters of it here. Words it does not know are passed over, so that a rule of a
+/// One line of `ip -N rule show`, of either family: what matters of it here. Words it does not know are passed over, so that a rule of a
 /// newer kernel is still seen.
 public struct ListedRule: Hashable, Sendable {
+    public var isIPv6: Bool
     public var preference: Int
     /// `nil`: the rule does not look at the mark.
     public var mark: UInt32?
@@ -13,8 +14,9 @@ public struct ListedRule: Hashable, Sendable {
     public var madeBy: Int?
 
     /// `nil` for a line that is no rule.
-    public init?(line: some StringProtocol) {
+    public init?(line: some StringProtocol, isIPv6: Bool = false) {
         guard let colon = line.firstIndex(of: ":"), let preference = Int(line[..<colon]), preference >= 0 else { return nil }
+        self.isIPv6 = isIPv6
         self.preference = preference
         mask = .max
         let words = line[line.index(after: colon)...].split(whereSeparator: { $0 == " " || $0 == "\t" })
@@ -33,9 +35,9 @@ public struct ListedRule: Hashable, Sendable {
         }
     }
 
-    /// Every rule in the output of `ip -N rule show`.
-    public static func parse(_ text: String) -> [ListedRule] {
-        text.split(separator: "\n").compactMap { ListedRule(line: $0) }
+    /// Every rule in the output of `ip -N rule show`, or of `ip -6 -N rule show`.
+    public static func parse(_ text: String, isIPv6: Bool = false) -> [ListedRule] {
+        text.split(separator: "\n").compactMap { ListedRule(line: $0, isIPv6: isIPv6) }
     }
 
     /// A rule we made, now or in an earlier life.

@@ -30,7 +30,7 @@ public final class MarkReservation {
         let ip = try Tool.find("ip")
         var rules: [ListedRule] = []
         for family in ["-4", "-6"] {
-            rules += ListedRule.parse(try ip.run([family, "-N", "rule", "show"]).output)
+            rules += ListedRule.parse(try ip.run([family, "-N", "rule", "show"]).output, isIPv6: family == "-6")
         }
         var foreignTables: Set<UInt32> = []
         while true {

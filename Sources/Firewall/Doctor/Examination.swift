@@ -4,14 +4,18 @@ internal import TransparentSockets
 ///
 /// - Parameters:
 ///   - manages: `firewall.manage`. When false, people make the rules, and these are wanted where they stand.
+///   - dialsByItself: connections are made from this host's own addresses, and not all from their clients'.
 ///   - maxSessions: 0: as many as fit.
-public func examine(_ plan: Plan, _ state: SystemState, manages: Bool = true, maxSessions: Int = 0) -> [Finding] {
+public func examine(
+    _ plan: Plan, _ state: SystemState, manages: Bool = true, dialsByItself: Bool = true, maxSessions: Int = 0
+) -> [Finding] {
     // Which of the windows a running one chose is its own affair; with rules by hand there is no choice.
     let running =
         manages
         ? !state.heldShifts.isEmpty && state.ruleset.tables.contains("inet \(plan.spec.table)")
         : state.heldShifts.contains(plan.spec.marks.shift)
     return requirements(plan, state, manages: manages) + settings(plan, state, manages: manages)
+        + (dialsByItself ? portReuse(state) : [])
         + (manages ? remains(plan, state, running: running) : rulesByHand(plan, state)) + neighbours(plan, state, manages: manages)
         + sockets(plan, state, running: running) + datagramSockets(plan, state, running: running)
         + descriptors(state, maxSessions: maxSessions)
@@ -106,6 +110,19 @@ private func settings(_ plan: Plan, _ state: SystemState, manages: Bool) -> [Fin
     return findings
 }
 
+/// Whoever closes a connection first keeps its port, and towards an upstream that is us wherever a client does.
+private func portReuse(_ state: SystemState) -> [Finding] {
+    let name = "net.ipv4.tcp_tw_reuse"
+    guard let value = state.sysctls[name], value != "1" else { return [] }
+    return [
+        .note(
+            name,
+            "is \(value): where clients close first, each connection's port waits for a minute (TIME_WAIT), and beyond some 28,000 "
+                + "connections a minute to one destination (net.ipv4.ip_local_port_range) connects take milliseconds each, or fail",
+            "sysctl -w \(name)=1")
+    ]
+}
+
 /// What is left of a clearway that made its own rules.
 private func remains(_ plan: Plan, _ state: SystemState, running: Bool) -> [Finding] {
     var findings: [Finding] = []
@@ -175,7 +192,7 @@ private func neighbours(_ plan: Plan, _ state: SystemState, manages: Bool) -> [F
                 "nft chain \(chain)", "drops by default what is forwarded: only intercepted connections of the clients get through",
                 "nft list chain \(chain)"))
     }
-    let own = manages ? "inet \(spec.table)" : tableOfRules(spec, state.ruleset)
+    let own = manages ? "inet \(spec.table)" : tableOfRules(spec, state.ruleset) ?? possibleRule(spec, state.ruleset)?.table
     for table in unique(state.ruleset.interceptions.filter { $0.mode == .tproxy }.map(\.table)) where table != own {
         findings.append(
             .warning(

@@ -1,7 +1,8 @@
 /// One thing the doctor looked at.
 public struct Finding: Hashable, Sendable {
     public enum Severity: Int, Hashable, Sendable, Comparable {
-        case ok, warning, problem
+        /// - note: all works, and something could be better.
+        case ok, note, warning, problem
         public static func < (left: Severity, right: Severity) -> Bool { left.rawValue < right.rawValue }
     }
     public var severity: Severity
@@ -15,6 +16,9 @@ public struct Finding: Hashable, Sendable {
 
     static func ok(_ subject: String, _ message: String) -> Finding {
         Finding(severity: .ok, subject: subject, message: message, remedy: nil, exitCode: 0)
+    }
+    static func note(_ subject: String, _ message: String, _ remedy: String?) -> Finding {
+        Finding(severity: .note, subject: subject, message: message, remedy: remedy, exitCode: 0)
     }
     static func warning(_ subject: String, _ message: String, _ remedy: String?) -> Finding {
         Finding(severity: .warning, subject: subject, message: message, remedy: remedy, exitCode: 0)

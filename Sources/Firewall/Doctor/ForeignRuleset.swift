@@ -16,28 +16,35 @@ public struct ForeignRuleset: Hashable, Sendable {
     public struct Interception: Hashable, Sendable {
         public var table: String
         public var mode: InterceptionMode
-        /// Where the program listens; nil: the rule does not say it as a number.
-        public var port: UInt16?
+        /// Where the program listens, as the rule says it; nil: it does not say it.
+        public var ports: ClosedRange<UInt16>?
 
         /// - Parameter words: of a rule as nft lists it, those of iptables included.
         fileprivate init?(in table: String, _ words: [Substring]) {
             let rule = words.prefix { $0 != "comment" }
             func place(of names: String...) -> Int? { rule.firstIndex { names.contains(String($0)) } }
             if let place = place(of: "tproxy", "TPROXY", "\"TPROXY\"") {
-                self.init(table: table, mode: .tproxy, port: Self.port(rule[place...]))
+                self.init(table: table, mode: .tproxy, ports: Self.ports(rule[place...]))
             } else if let place = place(of: "redirect", "REDIRECT", "\"REDIRECT\"") {
-                self.init(table: table, mode: .redirect, port: Self.port(rule[place...]))
+                self.init(table: table, mode: .redirect, ports: Self.ports(rule[place...]))
             } else {
                 return nil
             }
         }
 
-        private init(table: String, mode: InterceptionMode, port: UInt16?) {
-            (self.table, self.mode, self.port) = (table, mode, port)
+        private init(table: String, mode: InterceptionMode, ports: ClosedRange<UInt16>?) {
+            (self.table, self.mode, self.ports) = (table, mode, ports)
         }
 
-        private static func port(_ words: ArraySlice<Substring>) -> UInt16? {
-            words.lazy.compactMap { word in word.lastIndex(of: ":").flatMap { UInt16(word[word.index(after: $0)...]) } }.first
+        private static func ports(_ words: ArraySlice<Substring>) -> ClosedRange<UInt16>? {
+            words.lazy.compactMap { word -> ClosedRange<UInt16>? in
+                guard let colon = word.lastIndex(of: ":") else { return nil }
+                let ends = word[word.index(after: colon)...].split(separator: "-", omittingEmptySubsequences: false).map {
+                    UInt16($0)
+                }
+                guard ends.count <= 2, let first = ends[0], let last = ends[ends.count - 1], first <= last else { return nil }
+                return first...last
+            }.first
         }
     }
 

@@ -13,6 +13,12 @@ func rulesByHand(_ plan: Plan, _ state: SystemState) -> [Finding] {
     if let chain = chainOfRules(spec, state.ruleset) {
         return [.ok("rules by hand", "they are in iptables, such as \(chain)")] + routing
     }
+    if let rule = possibleRule(spec, state.ruleset) {
+        let ports = rule.ports.map { "to ports \($0.lowerBound)-\($0.upperBound)" } ?? "without saying to which port"
+        return [
+            .warning("rules by hand", "nft table \(rule.table) intercepts \(ports): of ours, nothing is said for certain", remedy)
+        ] + routing
+    }
     let message =
         "neither nft table inet \(spec.table) nor iptables chains \(spec.iptablesPrefix)… are there: "
         + "nothing is intercepted, unless by rules of another name"
@@ -30,14 +36,15 @@ private func routingByHand(_ plan: Plan, _ state: SystemState, _ remedy: String)
     guard let route = plan.route, !state.missingPrograms.contains("ip"),
         !state.failedCommands.contains(where: { $0.contains(" rule ") })
     else { return [] }
-    var families: [String] = []
-    if spec.families.ipv4 { families.append("IPv4") }
-    if spec.families.ipv6, state.missingIPv6 == nil { families.append("IPv6") }
-    let absent = plan.rules.filter { wanted in state.rules.count { $0.serves(wanted) } < families.count }
-    var findings = absent.map { rule in
-        Finding.warning("ip rule", "missing for \(families.joined(separator: " or ")): \(rule.words)", remedy)
+    var families: [(name: String, isIPv6: Bool)] = []
+    if spec.families.ipv4 { families.append(("IPv4", false)) }
+    if spec.families.ipv6, state.missingIPv6 == nil { families.append(("IPv6", true)) }
+    var findings: [Finding] = plan.rules.compactMap { wanted in
+        let absent = families.filter { family in !state.rules.contains { $0.isIPv6 == family.isIPv6 && $0.serves(wanted) } }
+        guard !absent.isEmpty else { return nil }
+        return .warning("ip rule", "missing for \(absent.map(\.name).joined(separator: " and ")): \(wanted.words)", remedy)
     }
-    let routeless = families.filter(state.missingRoutes.contains)
+    let routeless = families.map(\.name).filter(state.missingRoutes.contains)
     if !routeless.isEmpty {
         findings.append(.warning("ip route", "missing for \(routeless.joined(separator: " and ")): \(route)", remedy))
     }
@@ -52,10 +59,19 @@ func tableOfRules(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> String? {
     let named = "inet \(spec.table)"
     let fitting = ruleset.interceptions.filter { rule in
         spec.interceptions.contains { wanted in
-            wanted.mode == rule.mode && (rule.port == nil || wanted.listen.contains { $0.value.port == rule.port })
+            wanted.mode == rule.mode && wanted.listen.contains { rule.ports == $0.value.port...$0.value.port }
         }
     }
     return fitting.contains { $0.table == named } ? named : fitting.first?.table
+}
+
+/// A rule that may be one of ours: it chooses among several ports of which one is ours, or says none.
+func possibleRule(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> ForeignRuleset.Interception? {
+    ruleset.interceptions.first { rule in
+        spec.interceptions.contains { wanted in
+            wanted.mode == rule.mode && wanted.listen.contains { rule.ports?.contains($0.value.port) ?? true }
+        }
+    }
 }
 
 private func chainOfRules(_ spec: FirewallSpec, _ ruleset: ForeignRuleset) -> String? {

@@ -70,7 +70,9 @@ public struct SystemState: Sendable {
                     state.missingRoutes.insert(family)
                     continue
                 }
-                if let rules = state.output(of: ip, [option, "-N", "rule", "show"]) { state.rules += ListedRule.parse(rules) }
+                if let rules = state.output(of: ip, [option, "-N", "rule", "show"]) {
+                    state.rules += ListedRule.parse(rules, isIPv6: family == "IPv6")
+                }
                 // Of a table that does not exist it says so with an error, and that is an answer.
                 let routes = (try? ip.run([option, "route", "show", "table", "\(plan.spec.routeTable)"]).output) ?? ""
                 let delivers = routes.split(separator: "\n").contains { $0.hasPrefix("local default dev lo ") }
@@ -83,7 +85,7 @@ public struct SystemState: Sendable {
             // Only root may read it.
             return fileText(tables).map { !$0.isEmpty } ?? (access(tables, F_OK) == 0)
         }
-        for name in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.tcp_early_demux"]
+        for name in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv4.tcp_early_demux", "net.ipv4.tcp_tw_reuse"]
             + ["net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"]
         {
             state.sysctls[name] = sysctl(name)

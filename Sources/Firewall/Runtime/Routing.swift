@@ -40,7 +40,7 @@ struct Routing {
     func rules(_ family: String) throws(FirewallError) -> [ListedRule] {
         let result = try ip.run([family, "-N", "rule", "show"])
         guard result.status == 0 else { throw failed(result, family) }
-        return ListedRule.parse(result.output)
+        return ListedRule.parse(result.output, isIPv6: family == "-6")
     }
 
     private func removeRoute(_ family: String, _ table: UInt32) throws(FirewallError) {

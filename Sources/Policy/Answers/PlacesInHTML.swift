@@ -1,26 +1,28 @@
 extension Template {
     /// Where in a page of HTML what a stranger wrote could be more than text, however it is escaped.
     public enum UnsafePlace: Hashable, Sendable {
-        /// Within `script` or `style`.
+        /// Within `script`, `style` or another element without tags, or behind a script of which it is in doubt where it ends.
         case code
         /// In a tag, and in no value of an attribute.
         case tag
-        /// In the value of an attribute that is a script, styles or a page of its own.
+        /// In the value of an attribute that is a script, styles or a page of its own, or chooses what is loaded or run.
         case attribute(String)
-        /// Behind `javascript:` and the like.
+        /// At the beginning of a URL, or behind `javascript:` and the like.
         case scheme
     }
 
     /// The first place of that kind; nil: all of them stand in text, or in values that are text.
     ///
-    /// Comments are read as if they were none: what looks like the beginning of an element in one counts, so that nothing hides behind a
-    /// comment that browsers end earlier.
+    /// Pages are read twice, with comments as what they are and as if they were none, and a place must be safe in both: nothing hides behind
+    /// a comment that browsers end elsewhere.
     public var unsafePlaceInHTML: UnsafePlace? {
-        var scanner = PageScanner()
-        for part in parts {
-            switch part {
-            case .text(let text): for octet in text.utf8 { scanner.read(octet) }
-            case .place: if let fault = scanner.place() { return fault }
+        for readsComments in [true, false] {
+            var scanner = PageScanner(readsComments: readsComments)
+            for part in parts {
+                switch part {
+                case .text(let text): for octet in text.utf8 { scanner.read(octet) }
+                case .place: if let fault = scanner.place() { return fault }
+                }
             }
         }
         return nil
@@ -31,65 +33,91 @@ extension Template {
 private struct PageScanner {
     private enum State {
         case text
-        /// Behind `<`.
-        case opened
+        /// Behind `<`, and behind `</`.
+        case opened, closing
         case tagName, betweenAttributes, attributeName, beforeValue
         /// - quote: 0: there is none.
         case value(quote: UInt8)
-        /// Within `script` or `style`, until its end tag.
-        case code
+        /// Within an element in which there are no tags, until its end tag.
+        case raw
+        /// Behind `<!` or `<?`, until `>`; and in a comment.
+        case declaration, comment
     }
 
+    private let readsComments: Bool
     private var state = State.text
+    /// Its name, behind `/` where it ends an element.
     private var tag: [UInt8] = []
     private var attribute: [UInt8] = []
     private var value: [UInt8] = []
-    /// What came last of code, no longer than an end tag.
+    /// What came last of what has no tags, no longer than ``longestTail``.
     private var tail: [UInt8] = []
+    /// A script has a `<!--`, behind which a further `<script` would make its end tag none.
+    private var isCommented = false
+    /// Where the script ends, browsers may see otherwise: all that follows is in doubt.
+    private var isEndless = false
+
+    private static let longestTail = 10
+    /// Elements in which there are no tags.
+    private static let raw: Set<String> = [
+        "script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "plaintext",
+    ]
+
+    init(readsComments: Bool) { self.readsComments = readsComments }
 
     /// What stands in a place begins nothing and ends nothing.
     mutating func place() -> Template.UnsafePlace? {
         switch state {
-        case .text: return nil
-        case .code: return .code
-        case .beforeValue:
-            state = .value(quote: 0)
-            value = []
-            return unsafeValue
-        case .value: return unsafeValue
+        case .text, .declaration, .comment: return nil
+        case .raw:
+            // No tag is made of it, and no script or style.
+            return tag.elementsEqual("title".utf8) || tag.elementsEqual("textarea".utf8) ? nil : .code
+        case .beforeValue, .value:
+            if case .beforeValue = state { (state, value) = (.value(quote: 0), []) }
+            let fault = unsafeValue
+            // Where it was the beginning of a URL, what follows is none.
+            if value.isEmpty { value = [UInt8(ascii: "/")] }
+            return fault
         // Behind `<`, too: what is filled in would be the name of the tag.
-        case .opened, .tagName, .betweenAttributes, .attributeName: return .tag
+        case .opened, .closing, .tagName, .betweenAttributes, .attributeName: return .tag
         }
     }
 
     private var unsafeValue: Template.UnsafePlace? {
-        let name = String(decoding: attribute, as: UTF8.self)
-        if name.hasPrefix("on") || name == "style" || name == "srcdoc" { return .attribute(name) }
-        // Browsers skip blanks within a scheme, and character references hide letters.
-        let start = String(decoding: value.filter { $0 > 0x20 }, as: UTF8.self)
-        let isScript = start.contains("javascript:") || start.contains("vbscript:") || start.hasPrefix("data:")
-        let isURL = ["href", "xlink:href", "src", "action", "formaction", "data"].contains(name)
-        let isHidden = isURL && start.contains("&") && !start.contains { "/?".contains($0) }
-        return isScript || isHidden ? .scheme : nil
+        let value = URLStart(value)
+        switch PlacedAttribute(String(decoding: attribute, as: UTF8.self), of: String(decoding: tag, as: UTF8.self)) {
+        case .text: return value.isScript ? .scheme : nil
+        case .code(let name): return .attribute(name)
+        case .link: return value.isHarmless ? nil : .scheme
+        case .resource(let name): return value.isFixed ? nil : .attribute(name)
+        }
     }
 
     mutating func read(_ octet: UInt8) {
         let octet = octet &- 0x41 < 26 ? octet | 0x20 : octet
-        let isBlank = [0x20, 0x09, 0x0A, 0x0D].contains(octet)
+        let isBlank = [0x20, 0x09, 0x0A, 0x0C, 0x0D].contains(octet)
         switch state {
         case .text: if octet == UInt8(ascii: "<") { state = .opened }
-        case .opened:
+        case .opened: readOpened(octet)
+        case .closing:
             if octet &- 0x61 < 26 {
-                tag = [octet]
+                tag = [UInt8(ascii: "/"), octet]
                 state = .tagName
-            } else if octet != UInt8(ascii: "<") {
+            } else {
+                tail = [UInt8(ascii: "/")]
+                state = readsComments && octet != UInt8(ascii: ">") ? .declaration : .text
+            }
+        case .raw: readRaw(octet, isBlank: isBlank)
+        case .declaration:
+            keep(octet)
+            if tail.elementsEqual("--".utf8) {
+                tail = []
+                state = .comment
+            } else if octet == UInt8(ascii: ">") {
                 state = .text
             }
-        case .code:
-            tail.append(octet)
-            let end = Array("</".utf8) + tag
-            if tail.count > end.count { tail.removeFirst() }
-            if tail == end { state = .text }
+        case .comment:
+            if octet == UInt8(ascii: ">"), endsComment { state = .text } else { keep(octet) }
         case .value(let quote):
             if quote == 0 ? isBlank : octet == quote {
                 attribute = []
@@ -112,6 +140,52 @@ private struct PageScanner {
             }
         case .tagName, .betweenAttributes, .attributeName: readInTag(octet, isBlank: isBlank)
         }
+    }
+
+    private mutating func readOpened(_ octet: UInt8) {
+        switch octet {
+        case _ where octet &- 0x61 < 26:
+            tag = [octet]
+            state = .tagName
+        case UInt8(ascii: "/"): state = .closing
+        case UInt8(ascii: "!"), UInt8(ascii: "?"):
+            tail = octet == UInt8(ascii: "?") ? [octet] : []
+            state = readsComments ? .declaration : .text
+        case UInt8(ascii: "<"): break
+        default: state = .text
+        }
+    }
+
+    private mutating func keep(_ octet: UInt8) {
+        tail.append(octet)
+        if tail.count > Self.longestTail { tail.removeFirst() }
+    }
+
+    /// Before a `>` (HTML, "Comment start state" and those that follow it).
+    private var endsComment: Bool {
+        let text = String(decoding: tail, as: UTF8.self)
+        return text.isEmpty || text == "-" || text.hasSuffix("--") || text.hasSuffix("--!")
+    }
+
+    private mutating func readRaw(_ octet: UInt8, isBlank: Bool) {
+        guard !isEndless else { return }
+        let name = String(decoding: tag, as: UTF8.self)
+        // Behind more letters it is the end of nothing.
+        let endsName = isBlank || octet == UInt8(ascii: "/") || octet == UInt8(ascii: ">")
+        let text = String(decoding: tail, as: UTF8.self)
+        if endsName, name != "plaintext", text.hasSuffix("</\(name)") {
+            tag.insert(UInt8(ascii: "/"), at: 0)
+            attribute = []
+            state = .betweenAttributes
+            if octet == UInt8(ascii: ">") { endTag() }
+            return
+        }
+        if name == "script" {
+            if text.hasSuffix("<!--") { isCommented = true }
+            if text.hasSuffix("-->") { isCommented = false }
+            if isCommented, text.hasSuffix("<script") { isEndless = true }
+        }
+        keep(octet)
     }
 
     private mutating func readInTag(_ octet: UInt8, isBlank: Bool) {
@@ -139,6 +213,7 @@ private struct PageScanner {
     private mutating func endTag() {
         attribute = []
         tail = []
-        state = tag.elementsEqual("script".utf8) || tag.elementsEqual("style".utf8) ? .code : .text
+        isCommented = false
+        state = Self.raw.contains(String(decoding: tag, as: UTF8.self)) ? .raw : .text
     }
 }

@@ -3,7 +3,7 @@ public struct FieldPattern: Hashable, Sendable {
     /// In lower case.
     public let name: String
     /// ``RequestFacts/Field/folded(_:)``
-    let foldedName: String
+    public let foldedName: String
     /// One of them must match one of the lines.
     public let values: [Wildcard]
 
@@ -13,15 +13,20 @@ public struct FieldPattern: Hashable, Sendable {
         self.values = values
     }
 
-    /// Octets of all lines of one name that are looked at, so that nobody can make many values take long.
-    public static let mostOctets = 8_192
+    /// What a line costs beside what it says, in octets; the first is for nothing.
+    private static let octetsOfLine = 32
 
-    /// - Parameter isReject: what some server takes for that field counts as well, and so do lines that are too long to be looked at
-    ///   (``mostOctets``): for any other rule they have none of the values.
-    func matches(_ fields: [RequestFacts.Field], isReject: Bool) -> Bool {
-        let lines = fields.filter { isReject ? $0.foldedName == foldedName : $0.name == name }
-        guard lines.reduce(0, { $0 + $1.value.count }) <= Self.mostOctets else { return isReject }
-        return lines.contains { line in values.contains { $0.matches(line.value) } }
+    /// - Parameters:
+    ///   - fields: of a request, by their folded names.
+    ///   - isReject: what some server takes for that field counts as well, and so do lines that are too long to be looked at: for any
+    ///     other rule they have none of the values.
+    ///   - mostOctets: of all lines together that are looked at (``ComparisonBudget``).
+    func matches(_ fields: [String: [RequestFacts.Field]], isReject: Bool, mostOctets: Int) -> Bool {
+        guard let all = fields[foldedName] else { return false }
+        let lines = all.lazy.filter { isReject || $0.name == name }
+        let octets = lines.reduce(-Self.octetsOfLine) { $0 + $1.value.count + Self.octetsOfLine }
+        guard octets <= mostOctets else { return isReject }
+        return lines.contains { line in values.contains { $0.matches(line.value, folded: line.foldedValue) } }
     }
 
     /// Whether it matches wherever `other` does.

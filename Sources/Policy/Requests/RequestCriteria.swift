@@ -7,14 +7,17 @@ final class RequestCriteria: Sendable {
     private let paths: PathTable?
     private let urls: URLSet?
     private let fields: [FieldPattern]?
+    private let budget: ComparisonBudget
     private let contentTypes: [ContentTypePattern]?
     private let isReject: Bool
 
-    init(_ rule: Rule) {
+    /// - Parameter budget: of all rules.
+    init(_ rule: Rule, _ budget: ComparisonBudget) {
+        self.budget = budget
         methods = rule.methods.map { Set($0) }
         patterns = rule.paths
         paths = rule.paths.map { PathTable($0.map { (path: $0, query: nil) }) }
-        urls = rule.urls.map(URLSet.init)
+        urls = rule.urls.map { URLSet($0, budget) }
         fields = rule.fields
         contentTypes = rule.contentTypes
         isReject = rule.action == .reject
@@ -26,10 +29,14 @@ final class RequestCriteria: Sendable {
         if let methods, !methods.contains(request.method) { return false }
         if let paths, !matches(paths, request) { return false }
         if let urls, !urls.match(request, query, isReject: isReject) { return false }
-        if let fields, !fields.allSatisfy({ $0.matches(request.fields, isReject: isReject) }) { return false }
+        if let fields, !fields.allSatisfy({ matches($0, request) }) { return false }
         guard let contentTypes, !anyResponse else { return true }
         guard let response = request.response else { return false }
         return contentTypes.contains { $0.matches(response) }
+    }
+
+    private func matches(_ field: FieldPattern, _ request: RequestFacts) -> Bool {
+        field.matches(request.fields, isReject: isReject, mostOctets: budget.octets(ofField: field.foldedName))
     }
 
     /// A path may mean another one to the server than to us: what is rejected, is so in either form; what is allowed, in both.

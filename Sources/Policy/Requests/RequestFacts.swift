@@ -10,11 +10,14 @@ public struct RequestFacts: Hashable, Sendable {
         let foldedName: String
         /// As it stands there, without the blanks around it.
         public let value: [UInt8]
+        /// The same with its ASCII letters in lower case, as patterns are compared with it.
+        let foldedValue: [UInt8]
 
         public init(name: String, value: [UInt8]) {
             self.name = name.lowercased()
             foldedName = Self.folded(name)
             self.value = value
+            foldedValue = value.map(foldedOctet)
         }
 
         /// A name without its case, and with `-` for all but letters and digits: programs that get fields as variables (CGI, WSGI) see `_`
@@ -34,20 +37,23 @@ public struct RequestFacts: Hashable, Sendable {
     /// As the client wrote it; case counts.
     public let method: String
     /// Without the query, as the client wrote it.
-    public let path: String
+    let path: [UInt8]
     /// What a server may make of it (``ResolvedPath``).
-    let resolvedPath: String
+    let resolvedPath: [UInt8]
     /// What servers make of it differs so much that no rule can tell: a rule that rejects by a path matches it, any other does not.
     let isPathAmbiguous: Bool
-    /// Behind the `?`, as the client wrote it; nil: there is none.
-    public let query: String?
+    /// Behind the `?`, as the client wrote it; empty also where there is none.
+    let query: [UInt8]
+    /// What a server may make of it: taken apart here, once, and not by each rule.
+    let decodedQuery: [UInt8]
     /// False: it is for a tunnel (CONNECT), and has no URL.
     public let hasURL: Bool
     /// The port that it names, or that of its scheme.
     public let port: UInt16
     /// The address that it names in place of a name.
     public let address: IPAddress?
-    public let fields: [Field]
+    /// By their folded names.
+    let fields: [String: [Field]]
     /// nil: there is none yet, so no rule that asks for one matches.
     public var response: ResponseFacts?
 
@@ -56,12 +62,14 @@ public struct RequestFacts: Hashable, Sendable {
     ///   - authority: whom it names: `HOST`, `HOST:PORT`, or nothing.
     public init(method: String, target: String, authority: String = "", fields: [Field] = []) {
         self.method = method
-        let written = target.utf8.prefix { $0 != UInt8(ascii: "?") }
-        path = written.isEmpty ? "/" : String(decoding: written, as: UTF8.self)
-        let resolved = ResolvedPath(path.utf8)
-        resolvedPath = resolved.text
+        let target = Array(target.utf8)
+        let written = target.prefix { $0 != UInt8(ascii: "?") }
+        path = written.isEmpty ? [UInt8(ascii: "/")] : Array(written)
+        let resolved = ResolvedPath(path)
+        resolvedPath = resolved.octets
         isPathAmbiguous = resolved.isAmbiguous
-        query = written.count < target.utf8.count ? String(decoding: target.utf8.dropFirst(written.count + 1), as: UTF8.self) : nil
+        query = Array(target.dropFirst(written.count + 1))
+        decodedQuery = percentDecoded(query)
         hasURL = method != "CONNECT"
         let (host, port) = Self.parts(of: authority)
         self.port = port
@@ -69,7 +77,7 @@ public struct RequestFacts: Hashable, Sendable {
             host.hasPrefix("[")
             ? IPv6Address(host.dropFirst().dropLast()).map { IPAddress.v6($0).unmapped }
             : IPAddress(anySpelling: host)?.unmapped
-        self.fields = fields
+        self.fields = fields.isEmpty ? [:] : Dictionary(grouping: fields, by: \.foldedName)
     }
 
     private static func parts(of authority: String) -> (host: Substring, port: UInt16) {

@@ -8,7 +8,8 @@ struct URLSet: Sendable {
     private let parents: [DomainName: HostURLs]
     private let addresses: [IPAddress: HostURLs]
 
-    init(_ patterns: [URLPattern]) {
+    /// - Parameter budget: of all rules.
+    init(_ patterns: [URLPattern], _ budget: ComparisonBudget) {
         self.patterns = patterns
         var names: [DomainName: [URLPattern]] = [:]
         var parents: [DomainName: [URLPattern]] = [:]
@@ -24,15 +25,15 @@ struct URLSet: Sendable {
             case .address(let address): addresses[address, default: []].append(pattern)
             }
         }
-        self.names = names.mapValues { HostURLs($0) }
-        self.parents = parents.mapValues { HostURLs($0) }
-        self.addresses = addresses.mapValues { HostURLs($0) }
+        self.names = names.mapValues { HostURLs($0, budget) }
+        self.parents = parents.mapValues { HostURLs($0, budget) }
+        self.addresses = addresses.mapValues { HostURLs($0, budget) }
     }
 
     /// - Parameter isReject: an unverified name counts, as does an address that is claimed.
     func match(_ request: RequestFacts, _ query: Query, isReject: Bool) -> Bool {
         guard request.hasURL else { return false }
-        let asked = AskedURL(request, to: query.port, isReject: isReject)
+        let asked = AskedURL(request: request, destination: query.port, isReject: isReject)
         if let name = query.name {
             guard isReject || query.isNameVerified else { return false }
             if names[name]?.contain(asked) == true { return true }
@@ -71,32 +72,18 @@ private struct AskedURL {
     let request: RequestFacts
     let destination: UInt16
     let isReject: Bool
-    private let query: [UInt8]
-    private let decodedQuery: [UInt8]
-
-    init(_ request: RequestFacts, to destination: UInt16, isReject: Bool) {
-        self.request = request
-        self.destination = destination
-        self.isReject = isReject
-        query = Array((request.query ?? "").utf8)
-        decodedQuery = percentDecoded(query)
-    }
-
-    func matchesQuery(_ pattern: Wildcard?) -> Bool {
-        guard let pattern else { return true }
-        let isWritten = pattern.matches(query)
-        guard isWritten != isReject else { return isWritten }
-        return pattern.matches(decodedQuery)
-    }
 }
 
 /// The URLs of one host.
 private struct HostURLs: Sendable {
     let patterns: [URLPattern]
     private let ports: [UInt16: PathTable]
+    /// Of queries that are looked at.
+    private let mostOctets: Int
 
-    init(_ patterns: [URLPattern]) {
+    init(_ patterns: [URLPattern], _ budget: ComparisonBudget) {
         self.patterns = patterns
+        mostOctets = patterns.first.map { budget.octets(ofQueryTo: $0.host) } ?? 0
         ports = Dictionary(grouping: patterns, by: \.port).mapValues { PathTable($0.map { (path: $0.path, query: $0.query) }) }
     }
 
@@ -110,10 +97,21 @@ private struct HostURLs: Sendable {
 
     private func contain(_ asked: AskedURL, _ port: UInt16) -> Bool {
         guard let paths = ports[port] else { return false }
+        func holds(_ pattern: Wildcard?) -> Bool { matches(pattern, asked) }
         // No rule can tell which path it is: for one that rejects it is each.
-        if asked.request.isPathAmbiguous { return asked.isReject && paths.containsAny(where: asked.matchesQuery) }
-        let isWritten = paths.contains(asked.request.path, where: asked.matchesQuery)
+        if asked.request.isPathAmbiguous { return asked.isReject && paths.containsAny(where: holds) }
+        let isWritten = paths.contains(asked.request.path, where: holds)
         guard isWritten != asked.isReject else { return isWritten }
-        return paths.contains(asked.request.resolvedPath, where: asked.matchesQuery)
+        return paths.contains(asked.request.resolvedPath, where: holds)
+    }
+
+    /// A query that is too long to be looked at, is one that is rejected.
+    private func matches(_ pattern: Wildcard?, _ asked: AskedURL) -> Bool {
+        guard let pattern else { return true }
+        guard asked.request.query.count <= mostOctets else { return asked.isReject }
+        let isWritten = pattern.matches(asked.request.query)
+        let isEncoded = asked.request.decodedQuery.count < asked.request.query.count
+        guard isEncoded, isWritten != asked.isReject else { return isWritten }
+        return pattern.matches(asked.request.decodedQuery)
     }
 }

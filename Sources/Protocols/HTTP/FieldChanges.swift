@@ -30,7 +30,7 @@ public struct FieldChanges: Hashable, Sendable {
     /// The same, with these left out as well.
     public func omitting(_ names: [String]) -> FieldChanges {
         var more = self
-        more.omitted = omitted.adding(names)
+        more.omitted = omitted.adding(FieldNames(names))
         return more
     }
 

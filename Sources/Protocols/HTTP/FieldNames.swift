@@ -14,9 +14,8 @@ public struct FieldNames: Hashable, Sendable {
     }
 
     /// These, and others.
-    func adding(_ more: [String]) -> FieldNames {
+    public func adding(_ new: FieldNames) -> FieldNames {
         var all = self
-        let new = FieldNames(more)
         all.names += new.names
         all.lengths |= new.lengths
         return all

@@ -61,8 +61,8 @@ public struct PermissionQuestion: Sendable {
 public enum PermissionAnswer: Sendable, Equatable {
     /// - Parameter lines: of its fields, those that the server is told.
     case granted(lines: [UInt8])
-    /// - Parameter challenges: the values of its WWW-Authenticate fields.
-    case unauthorized(challenges: [String])
+    /// - Parameter challenges: the values of its WWW-Authenticate fields, octet by octet.
+    case unauthorized(challenges: [[UInt8]])
     case forbidden
     /// No answer to the question: its status.
     case other(Int)
@@ -81,7 +81,7 @@ public enum PermissionAnswer: Sendable, Equatable {
             }
             self = .granted(lines: lines)
         case 401:
-            self = .unauthorized(challenges: head.fields.filter { $0.known == .wwwAuthenticate }.map { bytes.text($0.value) })
+            self = .unauthorized(challenges: head.fields.filter { $0.known == .wwwAuthenticate }.map { bytes.octets($0.value) })
         case 403: self = .forbidden
         default: self = .other(response.status)
         }

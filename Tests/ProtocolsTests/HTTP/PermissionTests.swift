@@ -52,7 +52,10 @@ import Testing
     }
 
     private func answer(_ response: String, pass: [String] = []) throws -> PermissionAnswer {
-        let bytes = Array(response.utf8)
+        try answer(Array(response.utf8), pass: pass)
+    }
+
+    private func answer(_ bytes: [UInt8], pass: [String] = []) throws -> PermissionAnswer {
         var head = HeadReader(.response)
         #expect(try head.read(bytes.span))
         return PermissionAnswer(
@@ -64,7 +67,12 @@ import Testing
             try answer("HTTP/1.1 200 OK\r\nx-user: alice\r\nX-Else: 1\r\nX-USER: b\r\n\r\n", pass: ["X-User"])
                 == .granted(lines: Array("X-User: alice\r\nX-User: b\r\n".utf8)))
         #expect(try answer("HTTP/1.1 299 Fine\r\n\r\n") == .granted(lines: []))
-        #expect(try answer("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\n\r\n") == .unauthorized(challenges: ["Basic"]))
+        #expect(
+            try answer("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\n\r\n") == .unauthorized(challenges: [Array("Basic".utf8)]))
+        // As it came, whatever it is written in.
+        let latin: [UInt8] =
+            Array("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"caf".utf8) + [0xE9] + Array("\"\r\n\r\n".utf8)
+        #expect(try answer(latin) == .unauthorized(challenges: [Array("Basic realm=\"caf".utf8) + [0xE9, 0x22]]))
         #expect(try answer("HTTP/1.1 403 No\r\n\r\n") == .forbidden)
         for status in [300, 302, 304, 400, 404, 407, 429, 500, 503] {
             #expect(try answer("HTTP/1.1 \(status) x\r\n\r\n") == .other(status))

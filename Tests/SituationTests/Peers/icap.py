@@ -21,6 +21,7 @@ def chunk(data):
 
 
 PLAIN = PAGE % b""
+REPLACEMENT = b"POST /replaced HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 ANSWERS = {
     "silent": None,
     "gone": b"",
@@ -46,13 +47,16 @@ ANSWERS = {
     # And these are well.
     "unchanged": b"ICAP/1.0 204 Unmodified\r\nISTag: \"t\"\r\n\r\n",
     "changed": page(PAGE % b"Content-Length: 5\r\n", chunk(b"hel") + chunk(b"lo") + b"0\r\n\r\n"),
+    "a request replaced": page(REPLACEMENT, chunk(b"hello") + b"0\r\n\r\n", b"req-hdr=0, req-body=%d" % len(REPLACEMENT)),
     "refused": b"ICAP/1.0 403 Forbidden\r\nX-Virus-ID: <b>Evil</b>\r\nEncapsulated: null-body=0\r\n\r\n",
     "found": page(
         PAGE.replace(b"200 OK", b"403 Forbidden") % b"Content-Length: 4\r\n", chunk(b"page") + b"0\r\n\r\n",
         fields=b"X-Infection-Found: Type=0; Resolution=2; Threat=Evil;\r\nX-Violations-Found: 1\r\n\t-\r\n\tEvil\r\n"),
 }
+# Of requests; responses pass.
+ANSWERS["held"] = ANSWERS["unchanged"]
 # The connection goes on behind these.
-WELL = {"unchanged", "changed", "found", "refused", "silent", "endless head"}
+WELL = {"held", "unchanged", "changed", "a request replaced", "found", "refused", "silent", "endless head"}
 
 
 def head_of(stream):
@@ -67,14 +71,14 @@ def head_of(stream):
 
 
 def body_of(stream):
-    """Reads chunks up to the end of the body, or of the preview: the data."""
+    """Reads chunks up to the end of the body, or of the preview: the data, and whether the preview was all."""
     data = b""
     while True:
         line = stream.readline()
         size = int(line.split(b";")[0], 16)
         piece = stream.read(size + 2)
         if size == 0:
-            return data
+            return data, b"ieof" in line
         data += piece[:-2]
 
 
@@ -82,6 +86,7 @@ class Service:
     def __init__(self, manner):
         self.manner = manner
         self.seen = []
+        self.released = threading.Event()
 
     def serve(self, listener):
         while True:
@@ -107,15 +112,27 @@ class Service:
                 sock.sendall(OPTIONS)
                 continue
             where = head.split(b"Encapsulated: ")[1].split(b"\r\n")[0]
-            stream.read(int(where.split(b"=")[-1]))
-            data = b"" if b"null-body" in where else body_of(stream)
+            heads = stream.read(int(where.split(b"=")[-1]))
+            data, is_whole = (b"", True) if b"null-body" in where else body_of(stream)
             self.seen.append({"head": head.decode("latin-1"), "body": data.decode("latin-1")})
+            if self.manner == "held" and head.startswith(b"REQMOD"):
+                self.hold(sock, stream, heads, data, is_whole)
+                continue
             answer = ANSWERS[self.manner]
             if answer is None:
                 continue
             sock.sendall(answer)
             if self.manner not in WELL:
                 return
+
+    def hold(self, sock, stream, heads, data, is_whole):
+        """Gives a request back as it was, but its body only when that is released."""
+        if not is_whole:
+            sock.sendall(ANSWERS["more, of nothing"])
+            data += body_of(stream)[0]
+        sock.sendall(page(heads, b"%x\r\n" % len(data), b"req-hdr=0, req-body=%d" % len(heads)))
+        self.released.wait()
+        sock.sendall(data + b"\r\n0\r\n\r\n")
 
 
 SERVICES = {}
@@ -132,6 +149,12 @@ def op_icap(manner, host="127.0.0.1", port=1344):
     listener.listen(64)
     service = SERVICES[port] = Service(manner)
     threading.Thread(target=service.serve, args=(listener,), daemon=True).start()
+    return {}
+
+
+def op_icap_release(port=1344):
+    """What is held goes on."""
+    SERVICES[port].released.set()
     return {}
 
 

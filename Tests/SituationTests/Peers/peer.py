@@ -19,7 +19,7 @@ import termios
 import threading
 import time
 
-from icap import op_icap, op_icap_seen
+from icap import op_icap, op_icap_release, op_icap_seen
 
 BLOCK = 1 << 20
 WAIT = 15.0  # seconds that anything may take before it counts as stuck
@@ -206,14 +206,14 @@ def op_dribble(socket_, text, pause=0):
     return {}
 
 
-def op_receive(socket_, bytes, timeout=WAIT):
-    """Exactly `bytes` bytes, or fewer and the ending."""
+def gather(socket_, timeout, wanted):
+    """What comes for as long as `wanted`, which says how many bytes to ask for, is not 0; and the ending, `more` when there was none."""
     sock = find(socket_)
     sock.settimeout(timeout)
     data, end = b"", "more"
-    while len(data) < bytes:
+    while most := wanted(data):
         try:
-            piece = sock.recv(bytes - len(data))
+            piece = sock.recv(most)
         except OSError as error:
             end = name_of(error)
             break
@@ -222,24 +222,17 @@ def op_receive(socket_, bytes, timeout=WAIT):
             break
         data += piece
     return {"text": data.decode("latin-1"), "end": end}
+
+
+def op_receive(socket_, bytes, timeout=WAIT):
+    """Exactly `bytes` bytes, or fewer and the ending."""
+    return gather(socket_, timeout, lambda data: bytes - len(data))
 
 
 def op_receive_until(socket_, text, timeout=WAIT):
     """Up to that text and no further, or as far as it came and the ending."""
-    sock = find(socket_)
-    sock.settimeout(timeout)
-    data, end, wanted = b"", "more", text.encode("latin-1")
-    while not data.endswith(wanted):
-        try:
-            piece = sock.recv(1)
-        except OSError as error:
-            end = name_of(error)
-            break
-        if not piece:
-            end = "fin"
-            break
-        data += piece
-    return {"text": data.decode("latin-1"), "end": end}
+    end = text.encode("latin-1")
+    return gather(socket_, timeout, lambda data: not data.endswith(end))
 
 
 def op_pour(socket_, bytes, seed=1, shut=False):
