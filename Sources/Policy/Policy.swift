@@ -119,6 +119,9 @@ public final class Policy: Sendable {
     /// Whether some rule asks for more than where a request goes: then each must be judged by what it says.
     public var asksForRequests: Bool { !requesting.isEmpty }
 
+    /// Whether some rule asks for anything that only a request or its response says, its host among that.
+    public var asksForWhatRequestsSay: Bool { asksForRequests || asksForResponses || !named.isEmpty }
+
     /// Whether a request could change what was decided without one.
     public func needsRequest(_ query: Query, after decision: Decision) -> Bool {
         guard query.request == nil else { return false }

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 extension Situations {
@@ -180,6 +181,68 @@ extension Situations {
                 #expect(try stage.client.receive(exchange.client, head.utf8.count) == head)
                 try stage.client.close(exchange.client)
                 #expect(try stage.server.drain(exchange.server).int("bytes") == 0)
+            }
+        }
+
+        /// Nor does a segment that ends in the middle of a method, however long that is, let what follows pass unseen.
+        @Test func aLongMethodInPieces() throws {
+            let variant = Variant()
+            let policy = "[[rule]]\npath = \"/admin/*\"\naction = \"reject\""
+            try play(variant, configuration: Self.configuration(variant, policy: policy)) { stage in
+                let exchange = try MessageExchange(stage)
+                let method = String(repeating: "A", count: 70)
+                try stage.client.send(exchange.client, method)
+                // Nobody is connected to by that.
+                #expect(throws: PeerFailure(name: "timeout")) {
+                    try stage.server.perform("accept", ["socket": exchange.listener.socket, "timeout": 0.3])
+                }
+                try stage.client.send(
+                    exchange.client, " / HTTP/1.1\r\nHost: a\r\n\r\nGET /admin/ HTTP/1.1\r\nHost: a\r\n\r\n")
+                try exchange.accept()
+                let seen = "\(method) / HTTP/1.1\r\nHost: a\r\n\r\n"
+                #expect(try stage.server.receive(exchange.server, seen.utf8.count) == seen)
+                let response = "HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n"
+                try exchange.answer(response, seen: response)
+                #expect(try stage.client.receive(exchange.client, 12) == "HTTP/1.1 403")
+                try stage.client.close(exchange.client)
+                #expect(try stage.server.drain(exchange.server).int("bytes") == 0)
+            }
+        }
+
+        /// Nor is it one behind which there is no time left for a request in pieces.
+        @Test func aRequestInPiecesAfterSilence() throws {
+            let variant = Variant()
+            var configuration = Self.configuration(variant)
+            configuration.timeouts = "handshake = \"1s\"\nsniff = \"50ms\""
+            try play(variant, configuration: configuration) { stage in
+                let exchange = try MessageExchange(stage)
+                try exchange.accept()
+                Thread.sleep(forTimeInterval: 1.2)
+                try stage.client.send(exchange.client, "GE")
+                Thread.sleep(forTimeInterval: 0.2)
+                try exchange.ask("T / HTTP/1.1\r\nHost: a\r\n\r\n", seen: "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            }
+        }
+
+        /// HTTP/2 is carried like other protocols, unless somebody asks for what its requests say.
+        @Test(
+            arguments: [
+                ("", ""), ("path = \"/admin/*\"", ""), ("domain = \"blocked.example\"", ""), ("content_type = \"video/*\"", ""),
+                ("", "request_headers = { set = { X = \"1\" } }"), ("", "response_headers = { remove = [\"X\"] }"),
+            ])
+        func theNextVersion(criterion: String, more: String) throws {
+            let variant = Variant()
+            let policy = criterion.isEmpty ? "" : "[[rule]]\n\(criterion)\naction = \"reject\"\n"
+            try play(variant, configuration: Self.configuration(variant, more: more, policy: policy)) { stage in
+                let exchange = try MessageExchange(stage)
+                let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\u{0}\u{0}\u{0}\u{4}\u{0}\u{0}\u{0}\u{0}\u{0}"
+                try stage.client.send(exchange.client, preface)
+                if criterion.isEmpty, more.isEmpty {
+                    try exchange.accept()
+                    #expect(try stage.server.receive(exchange.server, preface.utf8.count) == preface)
+                } else {
+                    #expect(try stage.client.receive(exchange.client, 12) == "HTTP/1.1 505")
+                }
             }
         }
 

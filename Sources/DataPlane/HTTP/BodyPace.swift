@@ -65,17 +65,13 @@ extension HTTPRelay {
         guard rate > 0, pace.dueAt <= now else { return nil }
         var unacknowledged: Int32 = 0
         _ = cs_unacknowledged(client, &unacknowledged)
-        let waiting = down.rest == nil ? 0 : UInt64(down.restEnd - down.restStart)
         let sight = BodyPace.Sight(
             received: up.moved, sendingSince: awaitsBody ? transaction?.startedAt : nil,
-            sent: down.moved + waiting + UInt64(down.inPipe),
-            unacknowledged: UInt64(max(unacknowledged, 0)) + waiting + UInt64(down.inPipe))
+            sent: down.moved + owed, unacknowledged: UInt64(max(unacknowledged, 0)) + owed)
         guard pace.look(sight, now: now, atLeast: rate) else { return nil }
         let hasHeard = transaction?.response.isWaiting != true || sight.unacknowledged > 0
         guard !hasHeard else { return .ended(.clientSlow) }
-        let page = ErrorPage(408, "The request took too long to come.")
-        transaction?.answer(closingWith: page)
-        return .dismiss(page.bytes(closes: true), .clientSlow)
+        return say(ErrorPage(408, "The request took too long to come."), .clientSlow)
     }
 
     /// The client is to send on, and all that has come of the body is handed on.

@@ -1,5 +1,6 @@
 internal import CSockets
 internal import Glibc
+internal import Policy
 internal import Protocols
 
 // Who speaks first on an intercepted connection, and whether it is HTTP.
@@ -15,19 +16,21 @@ extension Session {
     /// Looks at the client's first bytes without taking them. Of a client that is silent, the upstream may be one that speaks first: it is
     /// connected, and whoever says something first decides. A client cannot wait until nobody listens.
     func firstWord(_ http: HTTPSettings) async -> FirstWord {
-        let begun = worker.loop.now
-        var deadline = begun + (http.relaysOthers ? worker.settings.sniffTimeout : worker.settings.handshakeTimeout)
+        var deadline = worker.loop.now + (http.relaysOthers ? worker.settings.sniffTimeout : worker.settings.handshakeTimeout)
+        var hasBegun = false
         while true {
             guard let raw = clientRaw else { return .ended(.proxyError) }
             let buffer = worker.resources.buffer
             let count = cs_peek(raw, buffer, Sniff.limit)
             if count > 0 {
-                switch beginsHTTP(Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)) {
+                switch speaksHTTP(Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count), http) {
                 case true: return .http
                 case false: return .other
                 case nil:
-                    guard count < Sniff.limit, !hasClientEnded else { return .other }
-                    deadline = begun + worker.settings.handshakeTimeout
+                    guard !hasClientEnded else { return .other }
+                    // It has said something, if not enough, and has the time of a head from then on, however long it was silent.
+                    if !hasBegun { deadline = worker.loop.now + worker.settings.handshakeTimeout }
+                    hasBegun = true
                 }
             } else if count == 0 {
                 return upstream == nil ? .ended(.clientGone) : .other
@@ -42,6 +45,17 @@ extension Session {
             if count > 0 || upstream != nil || !http.relaysOthers { return .ended(count > 0 ? .clientSlow : .proxyIdle) }
             if let failed = await decideAndDial() { return .ended(failed) }
             deadline = worker.settings.idleTimeout == 0 ? .max : worker.loop.now + worker.settings.idleTimeout
+        }
+    }
+
+    /// - Returns: nil: these bytes do not say.
+    private func speaksHTTP(_ bytes: Span<UInt8>, _ http: HTTPSettings) -> Bool? {
+        guard http.relaysOthers, !http.seesToRequests, !routes.policy.asksForWhatRequestsSay else { return beginsHTTP(bytes) }
+        // HTTP/2 is another protocol, but its requests would be judged by nobody: it is carried where nobody asks for them.
+        switch beginsHTTP2(bytes) {
+        case true: return false
+        case false: return beginsHTTP(bytes)
+        case nil: return nil
         }
     }
 

@@ -20,7 +20,7 @@ final class HTTPRelay {
         /// The session opens an upstream for the request in `stash`.
         case opening
         case exchanging
-        /// The last response is on its way out.
+        /// The last thing that the client hears is on its way out.
         case closing
     }
 
@@ -32,8 +32,8 @@ final class HTTPRelay {
         case open
         /// Both sides speak another protocol from now on.
         case switched
-        /// Say this to the client, and close.
-        case dismiss([UInt8], Ending)
+        /// End our side, and give the client a moment to end its own.
+        case dismiss(Ending)
         case ended(Ending)
     }
 
@@ -67,6 +67,8 @@ final class HTTPRelay {
     var hungUp: [UpstreamMember] = []
     /// A request that can be asked again of a fresh connection, should this one turn out to have ended.
     var unanswered: [UInt8] = []
+    /// How the session ends behind what is on its way out.
+    var lastEnding = Ending.upstreamFIN
     /// The upstream closes behind the present response.
     var isLast = false
     /// What was wrong with a body in chunks.
@@ -210,10 +212,11 @@ final class HTTPRelay {
     }
 
     /// The response is handed on. Whether the next request may follow depends on the body of this one, too: bytes that nobody has read would
-    /// be taken for it.
+    /// be taken for it. What was promised with the head does not count by now, if rules have changed meanwhile, or sessions are to end: who
+    /// has asked already asks again elsewhere (RFC 9112 §9.3.2).
     private func endTransaction() -> Step? {
         let isWhole = transaction!.request.isDone && up.rest == nil && up.inPipe == 0
-        let keepsAlive = transaction!.keepsAlive && isWhole
+        let keepsAlive = transaction!.keepsAlive && isWhole && !isEnding
         // Also where a rule has rejected the response: it is nothing that the next request comes to.
         let adapted = session.adapted.take()
         record(transaction!.refusal ?? adapted)
@@ -229,30 +232,15 @@ final class HTTPRelay {
     }
 
     /// Tells the log of the transaction, which is over.
-    func record(_ ending: Ending?) {
+    ///
+    /// - Parameter withRest: what the client's socket has not taken yet is an answer of ours, and counts.
+    func record(_ ending: Ending?, withRest: Bool = false) {
         guard let transaction = transaction.take() else { return }
         count += 1
         unanswered = []
         session.recordTransaction(
-            transaction, up: up.moved - transaction.upBefore, down: down.moved - transaction.downBefore, ending: ending)
-    }
-
-    /// The last response is on its way out, then the end.
-    private func close() -> Step? {
-        switch flush() {
-        case .waiting, .budgetUsed: return .goOn
-        case .sinkFailed: return .ended(.clientReset)
-        case .sourceFailed, .finished: return .dismiss([], .upstreamFIN)
-        }
-    }
-
-    /// Hands on what the client's socket has not taken yet.
-    func flush() -> Moved {
-        guard down.rest != nil || down.inPipe > 0 else { return .finished }
-        let left = down.left
-        down.left = 0
-        defer { down.left = left }
-        return moveDown()
+            transaction, up: up.moved - transaction.upBefore,
+            down: down.moved - transaction.downBefore + (withRest ? owed : 0), ending: ending)
     }
 
     /// The same towards the upstream.
@@ -275,7 +263,10 @@ final class HTTPRelay {
     /// The upstream is connected, has answered whatever it was asked, and waits.
     var isUpstreamIdle: Bool {
         guard upstream >= 0, !down.isHungUp, up.rest == nil, up.inPipe == 0 else { return false }
-        return transaction.map { $0.request.isDone && $0.response.isDone } ?? (answered > 0)
+        guard transaction.map({ $0.request.isDone && $0.response.isDone }) ?? (answered > 0) else { return false }
+        // It may have answered before it has the whole request.
+        var unacknowledged: Int32 = 0
+        return cs_unacknowledged(upstream, &unacknowledged) == 0 && unacknowledged == 0
     }
 
     func giveShareBack() {
@@ -298,7 +289,10 @@ final class HTTPRelay {
         let worker = session.worker
         func after(_ time: UInt64, _ timeout: UInt64) -> UInt64 { timeout == 0 ? .max : time &+ timeout }
         switch phase {
-        case .head where headBegunAt == 0: return after(lastActivity, worker.settings.httpIdleTimeout)
+        // The next head cannot be expected before the client has the last answer.
+        case .head where owed > 0: return after(lastActivity, worker.settings.idleTimeout)
+        case .head where headBegunAt == 0:
+            return min(after(lastActivity, worker.settings.httpIdleTimeout), after(lastActivity, worker.settings.idleTimeout))
         case .head: return after(headBegunAt, worker.settings.handshakeTimeout)
         case .opening: return .max
         case .exchanging, .closing:
@@ -318,15 +312,13 @@ final class HTTPRelay {
         if let step = checkPace() { return step }
         guard timeout <= now else { return nil }
         switch phase {
-        case .head where headBegunAt == 0: return .dismiss([], .clientFIN)
-        case .head:
-            let page = ErrorPage(408, "The request took too long to come.").bytes(closes: true)
-            return .dismiss(stash.isEmpty ? [] : page, .clientSlow)
+        case .head where owed > 0: return .ended(.proxyIdle)
+        case .head where headBegunAt == 0: return .dismiss(.clientFIN)
+        case .head where stash.isEmpty: return .dismiss(.clientSlow)
+        case .head: return say(ErrorPage(408, "The request took too long to come."), .clientSlow)
         case .opening: return .goOn
         case .exchanging where transaction?.response.isWaiting == true && transaction?.request.isDone == true:
-            let page = ErrorPage(504, "The server does not answer.")
-            transaction!.answer(closingWith: page)
-            return .dismiss(page.bytes(closes: true, isHead: transaction?.method == .head), halfClosed ?? .proxyIdle)
+            return say(ErrorPage(504, "The server does not answer."), halfClosed ?? .proxyIdle)
         case .exchanging where halfClosed != nil: return .ended(.proxyHalfClose)
         case .exchanging, .closing: return .ended(.proxyIdle)
         }

@@ -86,7 +86,11 @@ extension Session {
             worker.loop.comeBack(id)
         case .open: goOn { await $0.openUpstream() }
         case .switched: changeProtocol()
-        case .dismiss(let answer, let ending): dismiss(answer, ending)
+        case .dismiss(let ending):
+            goOn {
+                await $0.takeLeave()
+                $0.finish(ending)
+            }
         case .ended(let ending): finish(ending)
         }
     }
@@ -95,13 +99,6 @@ extension Session {
         phase = .settingUp
         let bound = LoopBound((self, work))
         Task(executorPreference: worker.loop) { await bound.value.1(bound.value.0) }
-    }
-
-    private func dismiss(_ answer: [UInt8], _ ending: Ending) {
-        goOn {
-            if answer.isEmpty { await $0.takeLeave() } else { await $0.dismiss(answer) }
-            $0.finish(ending)
-        }
     }
 
     func setHTTPDeadline() {
@@ -114,8 +111,9 @@ extension Session {
         guard let http else { return }
         guard let step = http.tooLate() else { return setHTTPDeadline() }
         switch step {
-        case .dismiss(_, let ending), .ended(let ending): http.record(ending)
-        case .goOn, .comeBack, .open, .switched: break
+        case .dismiss(let ending), .ended(let ending): http.record(ending)
+        case .goOn: setHTTPDeadline()
+        case .comeBack, .open, .switched: break
         }
         settle(step)
     }
@@ -126,7 +124,8 @@ extension Session {
     /// Clients ask no more over a connection of a draining worker, or one from before a reload.
     func drainHTTP() {
         guard phase == .exchanging, let http else { return }
-        if case .head = http.phase, http.stash.isEmpty, http.headBegunAt == 0 { dismiss([], .clientFIN) }
+        // What is under way comes first; whoever has asked meanwhile is heard.
+        if case .head = http.phase { settle(http.step()) }
     }
 
     private func changeProtocol() {
@@ -165,24 +164,28 @@ extension Session {
         } else {
             failed = await dialDecided()
         }
-        if let failed { return await finishUnopened(failed, in: http) }
-        guard let raw = upstreamForRequests(tunnel: http.opensTunnel) else { return await finishUnopened(.proxyError, in: http) }
+        if let failed { return finishUnopened(failed, in: http) }
+        guard let raw = upstreamForRequests(tunnel: http.opensTunnel) else { return finishUnopened(.proxyError, in: http) }
         http.opened(raw, for: decision.action, events: upstreamEvents)
         resumeHTTP()
     }
 
     /// Tells the client why its request cannot go on.
-    private func finishUnopened(_ failed: Ending, in http: HTTPRelay) async {
+    private func finishUnopened(_ failed: Ending, in http: HTTPRelay) {
         if failed.isClientGone || failed == .proxyDrain { return finish(failed) }
         if failed == .proxyRejected, let (page, isHead) = http.unopenedRejection {
-            http.recordUnopened(page.status, body: page.bodyLength(isHead: isHead), failed)
-            await dismiss(page.bytes(closes: true, isHead: isHead))
-            return finish(failed)
+            http.beginUnopened()
+            let body = page.bodyLength(isHead: isHead)
+            http.answer(page.bytes(closes: true, isHead: isHead), page.status, body: body, failed)
+            return resumeHTTP()
         }
-        let answer = HTTPAnswer(ServingOutcome(failed, cause)) ?? .forbidden
-        http.recordUnopened(answer.code, body: answer.bodyLength, failed)
-        await dismiss(answer.bytes(proxy: nil))
-        finish(failed)
+        answerUnopened(HTTPAnswer(ServingOutcome(failed, cause)) ?? .forbidden, failed, in: http)
+    }
+
+    private func answerUnopened(_ answer: HTTPAnswer, _ ending: Ending, in http: HTTPRelay) {
+        http.beginUnopened()
+        http.answer(answer.bytes(proxy: nil), answer.code, body: answer.bodyLength, ending)
+        resumeHTTP()
     }
 
     /// - Returns: false: the session has ended over it.
@@ -201,10 +204,7 @@ extension Session {
                 http.openedFor = nil
             case .success(false) where settings.http?.origin != nil: http.refusedCredentials = field
             case .success(false):
-                let answer = HTTPAnswer.authenticationRequired(realm: "proxy")
-                http.recordUnopened(answer.code, body: answer.bodyLength, .clientUnauthorized)
-                await dismiss(answer.bytes(proxy: nil))
-                finish(.clientUnauthorized)
+                answerUnopened(.authenticationRequired(realm: "proxy"), .clientUnauthorized, in: http)
                 return false
             case .failure(let refused):
                 finish(refused.ending)
@@ -215,11 +215,11 @@ extension Session {
             if let service = settings.service, let requested, http.openedFor == nil,
                 let failed = await refusal(of: requested, service)
             {
-                await finishUnopened(failed, in: http)
+                finishUnopened(failed, in: http)
                 return false
             }
             if let failed = await ask(question, in: http) {
-                await finishUnopened(failed, in: http)
+                finishUnopened(failed, in: http)
                 return false
             }
         }

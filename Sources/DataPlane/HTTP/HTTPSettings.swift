@@ -53,6 +53,11 @@ public final class HTTPSettings: Sendable {
         self.trusted = NetworkSet(trusted)
     }
 
+    /// More is done with requests, or responses, than rules do.
+    var seesToRequests: Bool {
+        authorization != nil || icap != nil || !requestChanges.isEmpty || !responseChanges.isEmpty
+    }
+
     func admits(_ client: IPAddress) -> Bool { clients?.contains(client) ?? true }
 
     func trusts(_ peer: IPAddress) -> Bool { trusted.contains(peer) }

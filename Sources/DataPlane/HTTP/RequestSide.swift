@@ -8,11 +8,16 @@ internal import Protocols
 extension HTTPRelay {
     /// Gathers the head of the next request, and sees to it.
     func awaitRequest() -> Step? {
-        // What the last response left comes first.
-        switch flush() {
-        case .waiting, .budgetUsed: return .goOn
-        case .sinkFailed: return .ended(.clientReset)
-        case .sourceFailed, .finished: break
+        // What the last answer left comes first.
+        if owed > 0 {
+            switch flush() {
+            case .waiting, .budgetUsed: return .goOn
+            case .sinkFailed: return .ended(.clientReset)
+            case .sourceFailed, .finished: break
+            }
+            // Only now is the client done with that one, and its time for the next request begins.
+            headBegunAt = stash.isEmpty ? 0 : now
+            if deadline < armedAt { session.setHTTPDeadline() }
         }
         if upstream >= 0, !isCleared, isUpstreamOver { dropUpstream() }
         let buffer = resources.buffer.assumingMemoryBound(to: UInt8.self)
@@ -51,12 +56,12 @@ extension HTTPRelay {
     private func keep(_ reader: HeadReader, _ count: Int) -> Step {
         if up.hasEnded {
             // A client that leaves between two requests leaves in order.
-            return .dismiss([], self.count > 0 && count == 0 ? .clientFIN : .clientGone)
+            return .dismiss(self.count > 0 && count == 0 ? .clientFIN : .clientGone)
         }
         if count != stash.count { stash = Array(Span(_unsafeStart: bufferBytes, count: count)) }
         guard count > 0 else {
             giveBack(reader)
-            return .goOn
+            return isEnding && headBegunAt == 0 ? .dismiss(.clientFIN) : .goOn
         }
         requestReader = reader
         // Who says it piece by piece takes part in the handshakes again.
@@ -64,7 +69,7 @@ extension HTTPRelay {
             heldShare = session.holdShare()
             guard heldShare != nil else {
                 let page = ErrorPage(503, "Too many clients of this address have not said yet what they want.")
-                return .dismiss(page.bytes(closes: true), session.tooManyOfOne())
+                return say(page, session.tooManyOfOne())
             }
         }
         return .goOn
@@ -81,6 +86,8 @@ extension HTTPRelay {
             return fault(error)
         }
         if !isCleared {
+            // One that is not the first is asked again, and by the new rules, when its connection ends before it has been answered.
+            if self.count > 0, session.isOutdated { return .dismiss(.clientFIN) }
             let judged = session.judge(message, reader, bytes, in: self)
             switch message.stoppedHere(session.permitted(judged, message, reader, bytes, in: self)) {
             case .forward(let action):
@@ -96,26 +103,23 @@ extension HTTPRelay {
                 return .open
             case .respond(let page, let ending):
                 begin(message, reader, bytes)
-                transaction!.status = page.status
                 // Without a body, the next request is where we look for it.
                 // A client that is asked for a password often has it ready, and asks again over the same connection.
                 guard ending == .proxyRejected || page.status == 401, message.body == .none, message.mayBeFollowed, !isEnding
-                else {
-                    transaction!.answer(closingWith: page)
-                    record(ending)
-                    return .dismiss(page.bytes(closes: true, isHead: message.method == .head), ending)
-                }
+                else { return say(page, ending) }
                 stash = Array(bytes.extracting(reader.length..<count))
                 giveBack(reader)
                 let isHead = message.method == .head
                 let answer = page.bytes(closes: false, isHead: isHead)
+                transaction!.status = page.status
                 transaction!.headBytes = answer.count - page.bodyLength(isHead: isHead)
                 guard sendDown(answer[...]) == 0 else {
                     return .ended(.clientReset)
                 }
-                record(ending)
+                record(ending, withRest: true)
                 lastActivity = now
                 headBegunAt = stash.isEmpty ? 0 : now
+                if deadline < armedAt { session.setHTTPDeadline() }
                 // Nobody is waited for between this request and the next one: others have their turn first.
                 return .comeBack
             }
@@ -130,6 +134,7 @@ extension HTTPRelay {
         phase = .exchanging
         headBegunAt = 0
         lastActivity = now
+        if deadline < armedAt { session.setHTTPDeadline() }
         resources.output.removeAll(keepingCapacity: true)
         requestWriter.write(
             message, reader, bytes, as: form, replacing: replacement, into: &resources.output, session.value(of:))
@@ -190,17 +195,13 @@ extension HTTPRelay {
         session.parent.map { .absolute(authorization: ConnectClient.authorization($0.member.settings.credentials)) } ?? .origin
     }
 
-    /// Tells the log of a request in `stash` that no upstream could be opened for.
-    ///
-    /// - Parameter body: bytes of the body of our answer.
-    func recordUnopened(_ status: Int, body: Int, _ ending: Ending) {
+    /// Begins with the request in `stash`, which no upstream could be opened for.
+    func beginUnopened() {
         // Of one that is asked again, nothing but its bytes is kept.
         var reader = requestReader ?? HeadReader(.request)
-        guard (try? reader.read(stash.span)) == true, let message = try? RequestMessage(reader, stash.span) else { return }
-        begin(message, reader, stash.span)
-        transaction!.status = status
-        transaction!.closingBody = body
-        record(ending)
+        let bytes = stash
+        guard (try? reader.read(bytes.span)) == true, let message = try? RequestMessage(reader, bytes.span) else { return }
+        begin(message, reader, bytes.span)
     }
 
     private func begin(_ message: RequestMessage, _ reader: HeadReader, _ bytes: Span<UInt8>) {
@@ -244,18 +245,13 @@ extension HTTPRelay {
 
     /// Says what is wrong, and ends: where the next request would begin, nobody knows.
     func fault(_ fault: MessageFault) -> Step {
-        let page = ErrorPage(fault.status, fault.reason)
         if transaction == nil {
             transaction = Transaction(
                 method: .other, isVersion10: false, keepsAlive: false, upgrades: false, awaitsContinue: false, startedAt: now,
                 upBefore: up.moved,
                 downBefore: down.moved, request: .done, methodText: "", target: "", name: nil)
         }
-        transaction!.closingBody = page.bodyLength(isHead: false)
-        transaction!.status = fault.status
-        let ending = session.refuse(.clientProtocol, fault.reason)
-        record(ending)
-        return .dismiss(page.bytes(closes: true), ending)
+        return say(ErrorPage(fault.status, fault.reason), session.refuse(.clientProtocol, fault.reason))
     }
 
     private var bufferBytes: UnsafeMutablePointer<UInt8> { resources.buffer.assumingMemoryBound(to: UInt8.self) }

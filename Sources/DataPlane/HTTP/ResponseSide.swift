@@ -93,7 +93,7 @@ extension HTTPRelay {
         if body == .untilClose || !transaction!.request.isDone || isEnding { transaction!.keepsAlive = false }
         responseWriter.write(
             message, reader, bytes, body: body, keepsAlive: transaction!.keepsAlive, into: &resources.output, session.value(of:))
-        transaction!.headBytes += resources.output.count
+        let headBytes = resources.output.count
         var rest = length..<bytes.count
         switch message.body {
         case .none: transaction!.response = .done
@@ -125,6 +125,7 @@ extension HTTPRelay {
         responseStash = Array(bytes.extracting(rest))
         let isOver = !message.keepsAlive
         giveBack(consume reader)
+        transaction!.headBytes += headBytes
         guard sendDown(resources.output[...]) == 0 else { return .ended(.clientReset) }
         if transaction!.response.isDone, isOver { dropUpstream() }
         isLast = isOver
@@ -187,11 +188,7 @@ extension HTTPRelay {
     private func failedResponse(_ reason: String) -> Step {
         let ending = session.report(.upstreamProtocol, reason)
         session.parentFailed(ending)
-        let isHead = transaction!.method == .head
-        let page = ErrorPage(502, "The server's answer makes no sense.")
-        transaction!.answer(closingWith: page)
-        record(ending)
-        return .dismiss(page.bytes(closes: true, isHead: isHead), ending)
+        return say(ErrorPage(502, "The server's answer makes no sense."), ending)
     }
 
     /// It keeps its memory, unless somebody else has a copy.

@@ -91,11 +91,17 @@ extension HTTPRelay {
 }
 
 extension Direction {
-    /// Sends what was written; what the sink does not take waits.
+    /// Sends what was written, behind what waits; what the sink does not take waits. Nothing may be in the pipe.
     ///
     /// - Returns: 0, or a negated errno.
     mutating func send(_ bytes: ArraySlice<UInt8>, to sink: some ByteStream) -> Int32 {
         guard !bytes.isEmpty else { return 0 }
+        if let rest {
+            let all = Array(UnsafeRawBufferPointer(start: rest + Int(restStart), count: Int(restEnd - restStart))) + bytes
+            dropRest()
+            all.withUnsafeBytes { keep($0) }
+            return 0
+        }
         return bytes.withUnsafeBytes { bytes in
             var sent = sink.send(bytes.baseAddress!, bytes.count, more: false)
             if sent == -Int(EAGAIN) || sent == -Int(EINTR) { sent = 0 }

@@ -37,14 +37,6 @@ struct Transaction {
     var userAgent: [UInt8] = []
     /// Of what the client was sent, bytes of heads: the rest is body.
     var headBytes = 0
-    /// Of an answer of ours that the client is sent when this is recorded, for its connection ends with it: bytes of its body.
-    var closingBody = 0
-
-    /// The last thing that the client hears.
-    mutating func answer(closingWith page: ErrorPage) {
-        status = page.status
-        closingBody = page.bodyLength(isHead: method == .head)
-    }
 }
 
 /// How far a message's body has come.
@@ -79,7 +71,7 @@ public struct TransactionRecord: Sendable {
     public var status: Int
     /// Nanoseconds from the request's head to the response's; 0: there was none.
     public var firstByte: UInt64
-    /// Bytes of the response's body that the client's socket took, with the frames of chunks; of an answer of ours that ends the connection, all.
+    /// Bytes of the response's body that the client's socket took, with the frames of chunks; of an answer of ours, all.
     public var body: UInt64
     /// The values of these fields, as the client wrote them; empty where there are none.
     public var referer: [UInt8]

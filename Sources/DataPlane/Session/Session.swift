@@ -271,7 +271,7 @@ final class Session {
         record.transaction = TransactionRecord(
             method: transaction.methodText, target: transaction.target, isVersion10: transaction.isVersion10,
             status: transaction.status, firstByte: firstByte,
-            body: down - min(down, UInt64(transaction.headBytes)) + UInt64(transaction.closingBody),
+            body: down - min(down, UInt64(transaction.headBytes)),
             referer: transaction.referer, userAgent: transaction.userAgent)
         cause = nil
         worker.observer.transactionEnded(record)

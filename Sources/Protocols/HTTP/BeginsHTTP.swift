@@ -3,32 +3,39 @@
 ///
 /// - Returns: nil: these bytes do not say.
 public func beginsHTTP(_ bytes: Span<UInt8>) -> Bool? {
+    // A first line that is too long for us may be none for others, and they would read on.
+    let undecided: Bool? = bytes.count > HeadReader.longestStartLine ? true : nil
     var start = 0
     // Some servers pass over what stands in front of the method, however much it is; nobody else begins like that.
     while start < bytes.count, isBlankToSome(bytes[start]) { start += 1 }
     var end = start
     while end < bytes.count, isTokenOctet(bytes[end]) { end += 1 }
-    guard end < bytes.count else { return end - start > longestMethod ? false : start > longestMethod ? true : nil }
+    // However long a method is, the blank behind it may come with the next segment.
+    guard end < bytes.count else { return start > mostBlanks ? true : undecided }
     guard end > start, isBlankToSome(bytes[end]), bytes[end] != 0x0A else { return false }
     if bytes[end] == 0x0D {
-        guard end + 1 < bytes.count else { return nil }
+        guard end + 1 < bytes.count else { return undecided }
         guard bytes[end + 1] != 0x0A else { return false }
     }
     if knownMethods.contains(where: { bytes.isText(start..<end, $0) }) { return true }
     // A method of somebody's own: the version behind the target tells it from other protocols of lines.
-    var target = end
-    while target < bytes.count, bytes[target] != 0x0A, isBlankToSome(bytes[target]) { target += 1 }
     while end < bytes.count, bytes[end] != 0x0A {
         if foldedOctet(bytes[end]) == UInt8(ascii: "h"), end + 5 <= bytes.count, bytes.isText(end..<end + 5, "http/") {
             return true
         }
         end += 1
     }
-    guard end == bytes.count else { return false }
-    guard end > HeadReader.longestStartLine else { return nil }
-    // Too long for us, and not for all: a path tells it, too; and of blanks alone, nobody knows what follows.
-    guard target + 5 <= bytes.count else { return true }
-    return bytes[target] == UInt8(ascii: "/") || bytes.isText(target..<target + 5, "http:")
+    return end == bytes.count ? undecided : false
+}
+
+/// Whether a client that says this first speaks HTTP/2, knowing that the server does (RFC 9113 §3.4).
+///
+/// - Returns: nil: these bytes do not say.
+public func beginsHTTP2(_ bytes: Span<UInt8>) -> Bool? {
+    let preface: StaticString = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    let length = min(bytes.count, preface.utf8CodeUnitCount)
+    for position in 0..<length where bytes[position] != preface.utf8Start[position] { return false }
+    return length == preface.utf8CodeUnitCount ? true : nil
 }
 
 /// Python's `split`, which its servers take a request line apart with, parts words there.
@@ -39,7 +46,10 @@ private func isBlankToSome(_ octet: UInt8) -> Bool {
     }
 }
 
-/// Longer ones are nobody's.
+/// In front of a method; nobody sends more, but whoever means harm.
+private let mostBlanks = 64
+
+/// Of a request for a page; longer ones are nobody's.
 private let longestMethod = 64
 
 /// As IANA registers them; others need a version to be known by.

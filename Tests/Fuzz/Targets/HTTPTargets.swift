@@ -14,14 +14,23 @@ func checkRequestMessage(_ bytes: [UInt8]) -> String? {
     }
 }
 
-/// Also of bytes that go on like the last one for longer than a first line may be.
+/// What is no request by its first bytes is none by all of them: else it would be carried unseen in pieces. Also of bytes that go on like the
+/// last one for longer than a first line may be, which are one thing or the other by then.
 func checkBeginsHTTP(_ bytes: [UInt8]) -> String? {
-    _ = beginsHTTP(bytes.span)
     _ = beginsWithPage(bytes.span)
     guard let last = bytes.last else { return nil }
     let more = bytes + [UInt8](repeating: last, count: 9_000)
-    _ = beginsHTTP(more.span)
     _ = beginsWithPage(more.span)
+    guard let whole = beginsHTTP(more.span) else { return "undecided after \(more.count) bytes" }
+    var isDecided = false
+    for count in 0...bytes.count where !isDecided {
+        let part = bytes.span.extracting(0..<count)
+        if beginsHTTP(part) == false {
+            isDecided = true
+            if whole { return "\(count) bytes of a request are none" }
+        }
+        if beginsHTTP2(part) == true, beginsHTTP(part) != true { return "HTTP/2 is no HTTP" }
+    }
     return nil
 }
 

@@ -5,29 +5,64 @@ import Testing
 @Suite struct BeginsHTTPTests {
     private func begins(_ text: String) -> Bool? { beginsHTTP(Array(text.utf8).span) }
 
+    private static func long(_ text: String, _ count: Int) -> String { String(repeating: text, count: count) }
+
+    private static let requests = [
+        "GET /", "get /", "CONNECT a", "\r\n\r\nGET / HTTP/1.1\r\n", " GET /", "PURGE / HTTP/1.1", "a b http/1.0\r\n",
+        "\u{B}GET /", "GET\u{B}/x\u{C}HTTP/1.1", "GET\r/x\rHTTP/1.1\r\n", "\u{1F}PURGE\u{1C}/ HTTP/1.1",
+        long("\r\n", 40), long("\r\n", 40) + "GE", long("A", 70) + " / HTTP/1.1\r\nHost: x\r\n\r\nGET /admin/ HTTP/1.1\r\n",
+        "PURGE /" + long("a", 9_000), "PURGE http://a/" + long("a", 9_000), "PURGE x://a/" + long("a", 9_000) + " HTTP/1.1\r\n",
+        "PURGE" + long(" ", 9_000), "PURGE" + long(" ", 9_000) + "http", long("A", 8_193), long("A", 9_000) + " / HTTP/1.1\r\n",
+        long("A", 8_192) + "\r", "TAG " + long("a", 9_000),
+    ]
+
     @Test func requests() {
-        for text in [
-            "GET /", "get /", "CONNECT a", "\r\n\r\nGET / HTTP/1.1\r\n", " GET /", "PURGE / HTTP/1.1", "a b http/1.0\r\n",
-            "\u{B}GET /", "GET\u{B}/x\u{C}HTTP/1.1", "GET\r/x\rHTTP/1.1\r\n", "\u{1F}PURGE\u{1C}/ HTTP/1.1",
-            String(repeating: "\r\n", count: 40), String(repeating: "\r\n", count: 40) + "GE",
-            "PURGE /" + String(repeating: "a", count: 9_000), "PURGE http://a/" + String(repeating: "a", count: 9_000),
-            "PURGE" + String(repeating: " ", count: 9_000), "PURGE" + String(repeating: " ", count: 9_000) + "http",
-        ] {
-            #expect(begins(text) == true, "\(text)")
-        }
+        for text in Self.requests { #expect(begins(text) == true, "\(text)") }
         for octet in [0x85, 0xA0] as [UInt8] {
             #expect(beginsHTTP(([octet] + Array("GET /".utf8)).span) == true)
             #expect(beginsHTTP((Array("GET".utf8) + [octet] + Array("/".utf8)).span) == true)
         }
     }
 
-    @Test func others() {
-        for text in [
-            "SSH-2.0-x\r\n", "EHLO me\r\n", "\u{16}\u{3}\u{1}", "GET\r\n", "GET\n", "\u{5}\u{1}\u{0}", "QUIT\r\n", "a b c\n",
-            String(repeating: "a", count: 70), "TAG " + String(repeating: "a", count: 9_000),
-        ] {
-            #expect(begins(text) == false, "\(text)")
+    /// Wherever the segment ends in which a request begins: it is never taken for something else before the rest has come.
+    @Test func requestsInPieces() {
+        for text in Self.requests {
+            let bytes = Array(text.utf8)
+            let wrong = bytes.indices.first { beginsHTTP(bytes.span.extracting(0..<$0)) == false }
+            #expect(wrong == nil, "\(text.prefix(80))")
         }
-        for text in ["", "GE", "GET", "GET\r", "\r\n", "PURGE /", "PURGE /x HTT"] { #expect(begins(text) == nil, "\(text)") }
+    }
+
+    private static let others = [
+        "SSH-2.0-x\r\n", "EHLO me\r\n", "\u{16}\u{3}\u{1}", "GET\r\n", "GET\n", "\u{5}\u{1}\u{0}", "QUIT\r\n", "a b c\n",
+        long("a", 70) + "\n", long("a", 70) + "=", "TAG " + long("a", 4_000) + "\r\n",
+    ]
+
+    @Test func others() {
+        for text in Self.others {
+            let bytes = Array(text.utf8)
+            #expect(beginsHTTP(bytes.span) == false, "\(text)")
+            let wrong = bytes.indices.first { beginsHTTP(bytes.span.extracting(0..<$0)) == true }
+            #expect(wrong == nil, "\(text.prefix(80))")
+        }
+    }
+
+    @Test func whatDoesNotSay() {
+        for text in [
+            "", "GE", "GET", "GET\r", "\r\n", "PURGE /", "PURGE /x HTT", Self.long("A", 65), Self.long("A", 8_192),
+            "TAG " + Self.long("a", 8_000),
+        ] {
+            #expect(begins(text) == nil, "\(text)")
+        }
+    }
+
+    @Test func theNextVersion() {
+        let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
+        #expect(beginsHTTP2(preface.span) == true && beginsHTTP2((preface + [0, 0, 18, 4]).span) == true)
+        for count in preface.indices {
+            let part = Array(preface[..<count])
+            #expect(beginsHTTP2(part.span) == nil, "\(count)")
+            #expect(beginsHTTP2((part + [preface[count] ^ 0x20]).span) == false, "\(count)")
+        }
     }
 }

@@ -1,0 +1,55 @@
+internal import Policy
+internal import Protocols
+
+// What the client is sent, as far as its socket does not take it at once, and answers of ours behind which the connection ends.
+
+extension HTTPRelay {
+    /// The client hears this of its present request, and then our end.
+    func say(_ page: ErrorPage, _ ending: Ending) -> Step {
+        let isHead = transaction?.method == .head
+        let body = page.bodyLength(isHead: isHead)
+        answer(page.bytes(closes: true, isHead: isHead), page.status, body: body, ending)
+        return close()
+    }
+
+    /// Sends the last thing that the client hears, behind all that is on its way, and tells the log; ``close()`` sees to the rest.
+    ///
+    /// - Parameters:
+    ///   - body: bytes of its body.
+    ///   - ending: how the session ends behind it.
+    func answer(_ answer: [UInt8], _ status: Int, body: Int, _ ending: Ending) {
+        transaction?.status = status
+        transaction?.headBytes += answer.count - body
+        // A client that cannot be told anything has left, whatever else it did.
+        _ = sendDown(answer[...])
+        record(ending, withRest: true)
+        phase = .closing
+        lastEnding = ending
+        lastActivity = now
+        if deadline < armedAt { session.setHTTPDeadline() }
+    }
+
+    /// The last thing that the client hears is on its way out, then the end.
+    func close() -> Step {
+        switch flush() {
+        case .waiting, .budgetUsed: return .goOn
+        case .sinkFailed: return .ended(.clientReset)
+        case .sourceFailed, .finished: return .dismiss(lastEnding)
+        }
+    }
+
+    /// Bytes for the client that its socket has not taken yet.
+    var owed: UInt64 { (down.rest == nil ? 0 : UInt64(down.restEnd - down.restStart)) + UInt64(down.inPipe) }
+
+    /// Hands them on.
+    func flush() -> Moved {
+        guard owed > 0 else { return .finished }
+        let (left, before) = (down.left, down.moved)
+        down.left = 0
+        defer {
+            down.left = left
+            if down.moved != before { lastActivity = now }
+        }
+        return moveDown()
+    }
+}
