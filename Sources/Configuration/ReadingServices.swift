@@ -70,8 +70,8 @@ extension Section {
         let names = list(
             key, atMost: Listener.AuthRequest.fieldLimit, of: "the name of a header field such as \"Authorization\"",
             Listener.AuthRequest.field)
-        var seen: Set<String> = []
-        for (name, offset) in names ?? [] where !seen.insert(name.lowercased()).inserted {
+        for (index, (name, offset)) in (names ?? []).enumerated()
+        where FieldNames((names ?? []).prefix(index).map(\.value)).contain(name) {
             collector.error(at: offset, "\(key): \(quoted(name)) is listed twice")
         }
         return names ?? []

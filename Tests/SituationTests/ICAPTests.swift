@@ -224,6 +224,7 @@ extension Situations {
             "a huge head", "parts in disorder", "a request for a response", "two lengths", "a body and none", "an error",
             "not found", "more, of nothing",
         ]
+        private static let found = ["found, and an error", "found, and a page that does not fit"]
         private static let brokenOff = ["bad chunks", "cut off", "too short a body", "too long a body"]
 
         @Test(arguments: ["reject", "pass"]) func aServiceThatIsBroken(manner: String) throws {
@@ -238,6 +239,12 @@ extension Situations {
                     } else {
                         #expect(heard.text.hasPrefix("HTTP/1.1 503 Service Unavailable\r\n"), "\(fault): \(heard.text)")
                     }
+                }
+                // It was scanned, and named.
+                for fault in Self.found {
+                    try scanner.perform("icap", ["manner": fault])
+                    let heard = try exchange(stage).text
+                    #expect(heard.hasPrefix("HTTP/1.1 403 Forbidden\r\n") && heard.contains("Evil"), "\(fault): \(heard)")
                 }
                 // Visibly broken off, or never begun.
                 for fault in Self.brokenOff {
@@ -273,6 +280,22 @@ extension Situations {
                 #expect(records[3].string("reason") == "icap: scan: Evil")
                 // One connection served all of them.
                 #expect(try scanner.perform("icap_seen").strings("heads").count == 4)
+            }
+        }
+
+        /// For its options a service is asked over a connection that rests, and over one behind whose answer something may come it is asked nothing.
+        @Test func connectionsThatAreUsedAgain() throws {
+            try play(Variant(), configuration: Self.configuration(response: "x")) { stage in
+                let scanner = try stage.peer(in: stage.topology.router)
+                func connections(after manners: String...) throws -> Int {
+                    for manner in manners {
+                        try scanner.perform("icap", ["manner": manner])
+                        #expect(try exchange(stage).text == Self.heard)
+                    }
+                    return try scanner.perform("icap_seen").int("connections")
+                }
+                #expect(try connections(after: "unchanged", "unchanged, of another service", "unchanged") == 1)
+                #expect(try connections(after: "unchanged, and a body", "unchanged") == 2)
             }
         }
 

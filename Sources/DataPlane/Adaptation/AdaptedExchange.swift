@@ -28,6 +28,8 @@ final class AdaptedExchange {
     var entered: ICAPService?
     var upload: BodyPump?
     var mayReuse = false
+    /// What the service has found in the message at hand, in its words.
+    var foundThreat: String?
     /// The request that a service has changed, until the server has it.
     var sending: Sending?
     /// The client was told to send its body, and need not be told again.
@@ -130,7 +132,13 @@ final class AdaptedExchange {
             server.output += request.bytes
             pumps.append(BodyPump([], BodySource(request.message.body), from: relay, to: server, as: request.message.body))
         }
-        return try await response(to: request, requestHead, path)
+        do throws(AdaptationFault) {
+            return try await response(to: request, requestHead, path)
+        } catch {
+            // Of a request that it has changed, a service owes the rest.
+            guard error.side == .service, let sending, !sending.isAnswered else { throw error }
+            return try await refuse(error.reason)
+        }
     }
 
     private func response(to request: RequestHead, _ requestHead: [UInt8], _ path: String) async throws(AdaptationFault) -> Bool {
@@ -203,8 +211,8 @@ final class AdaptedExchange {
     private func finish(_ body: BodyPump, _ keepsAlive: Bool) async throws(AdaptationFault) -> Bool {
         pumps.append(body)
         while !body.isDone { try await turn() }
-        try await flushRelay()
         leaveService()
+        try await flushRelay()
         // Behind a whole response, the rest of the request is of no use to anybody.
         endSending()
         return keepsAlive && !isSpent && pumps.allSatisfy(\.isDone) && !server.isDeaf && server.unsent == 0

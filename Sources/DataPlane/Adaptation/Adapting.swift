@@ -40,6 +40,7 @@ extension AdaptedExchange {
         _ kind: ICAPRequest.Kind, by service: ICAPService, requestHead: [UInt8], responseHead: [UInt8] = [], path: String,
         original: OriginalBody, isExpected: Bool = false
     ) async throws(AdaptationFault) -> Adapted {
+        foundThreat = nil
         do throws(AdaptationFault) {
             let options = try await options(of: service)
             guard kind == .request ? options.modifiesRequests : options.modifiesResponses else {
@@ -59,22 +60,14 @@ extension AdaptedExchange {
             let head = service.request.modification(
                 of: kind, requestHead: requestHead, responseHead: responseHead, hasBody: hasBody, client: client, preview: preview,
                 allows204: original.source.isOver)
-            // One that was used before may have been about to end.
-            if let used = service.connections.take(bell) {
-                let wire = Wire(used, .service, worker.loop)
-                do throws(AdaptationFault) {
-                    return try await show(head, kind, service, wire, original, hasBody: hasBody, preview: preview)
-                } catch {
-                    guard error.side == .service, !wire.hasSpoken, !original.isLost, !error.isLate else { throw error }
-                    pumps.removeAll { $0 === upload }
-                    upload = nil
-                }
+            return try await overAnyConnection(to: service, unless: { original.isLost }) { wire throws(AdaptationFault) in
+                try await show(head, kind, service, wire, original, hasBody: hasBody, preview: preview)
             }
-            let wire = try await connect(service, until: worker.loop.now &+ settings.timeout)
-            return try await show(head, kind, service, wire, original, hasBody: hasBody, preview: preview)
         } catch {
             guard error.side == .service else { throw error }
             dropService()
+            // What it has found, it has scanned, whatever it failed to say afterwards.
+            if let foundThreat { return .refused(threat: foundThreat) }
             // Else whoever keeps it busy could have everything pass.
             guard settings.passesOnFailure, !original.isLost, !error.isBusy else { return .failed(error.reason) }
             warn(error.reason + ", passed on")
@@ -91,6 +84,25 @@ extension AdaptedExchange {
             throw AdaptationFault(side: .service, reason: "all its connections are busy", isBusy: true)
         }
         entered = service
+    }
+
+    /// Asks over a connection that rests, if there is one: it may have been about to end, and then another one is opened.
+    ///
+    /// - Parameter isLost: what was asked cannot be asked again.
+    private func overAnyConnection<Answer>(
+        to service: ICAPService, unless isLost: () -> Bool, _ ask: (Wire) async throws(AdaptationFault) -> Answer
+    ) async throws(AdaptationFault) -> Answer {
+        if let used = service.connections.take(bell) {
+            let wire = Wire(used, .service, worker.loop)
+            do throws(AdaptationFault) {
+                return try await ask(wire)
+            } catch {
+                guard error.side == .service, !wire.hasSpoken, !isLost(), !error.isLate else { throw error }
+                pumps.removeAll { $0 === upload }
+                upload = nil
+            }
+        }
+        return try await ask(try await connect(service, until: worker.loop.now &+ settings.timeout))
     }
 
     private func connect(_ service: ICAPService, until deadline: UInt64) async throws(AdaptationFault) -> Wire {
@@ -110,12 +122,16 @@ extension AdaptedExchange {
             dropService()
             return known
         }
-        let wire = try await connect(service, until: worker.loop.now &+ settings.timeout)
-        self.service = wire
-        awaitsService = true
-        wire.output += service.request.options()
-        let (response, reader, bytes) = try await answer(wire)
-        awaitsService = false
+        let (response, reader, bytes, wire) = try await overAnyConnection(to: service, unless: { false }) {
+            wire throws(AdaptationFault) in
+            self.service = wire
+            wire.touch()
+            awaitsService = true
+            wire.output += service.request.options()
+            let (response, reader, bytes) = try await answer(wire)
+            awaitsService = false
+            return (response, reader, bytes, wire)
+        }
         guard response.status == 200 else { throw wire.fault("OPTIONS: status \(response.status)") }
         let options: ICAPOptions
         do throws(MessageFault) {
@@ -125,7 +141,7 @@ extension AdaptedExchange {
         }
         service.learn(options, tag: response.tag)
         // What it says in a body, nobody reads.
-        mayReuse = response.keepsAlive && (response.encapsulated.map { $0.body == .none && $0.headLength == 0 } ?? true)
+        mayReuse = response.keepsAlive && response.isBare
         leaveService()
         return options
     }
@@ -164,6 +180,7 @@ extension AdaptedExchange {
             let (response, _, _) = try await answer(wire)
             awaitsService = false
             service.note(tag: response.tag)
+            foundThreat = response.threat ?? foundThreat
             switch response.status {
             case 100:
                 guard !wasContinued, !isSent else { throw wire.fault("it asks for more than there is") }
@@ -172,11 +189,12 @@ extension AdaptedExchange {
             case 204:
                 // Of a preview, and of what was kept, it may say so.
                 guard !original.isLost else { throw wire.fault("nothing is changed, of a message that it alone has") }
-                mayReuse = response.keepsAlive && (upload?.isDone ?? true)
+                mayReuse = response.keepsAlive && response.isBare && (upload?.isDone ?? true)
                 leaveService()
                 return .unchanged
             case 200:
                 let adapted = try await changed(response, kind, wire)
+                if response.threat != nil { noteThreat(response.threat) }
                 // Who has not asked for the rest of a body leaves it where it was.
                 if upload == nil, !original.source.isOver { isSpent = true }
                 return adapted
@@ -201,6 +219,8 @@ extension AdaptedExchange {
         guard let bytes = try await head(.service, from: wire, unlessEnded: nil) else {
             throw wire.fault("it ended without an answer")
         }
+        // What comes behind it has its own time.
+        wire.touch()
         var reader = HeadReader(.service)
         do throws(MessageFault) {
             do throws(HeadReader.Fault) {
@@ -221,7 +241,7 @@ extension AdaptedExchange {
         guard let encapsulated = response.encapsulated else { throw wire.fault("a message without Encapsulated") }
         awaitsService = true
         while wire.input.count < encapsulated.headLength {
-            if try wire.fill() { continue }
+            if try wire.fill(counts: false) { continue }
             guard !wire.hasEnded else { throw wire.fault("it ended in the middle of a header") }
             try await turn()
         }
@@ -229,7 +249,6 @@ extension AdaptedExchange {
         let bytes = Array(wire.input.prefix(encapsulated.headLength))
         wire.consume(encapsulated.headLength)
         mayReuse = response.keepsAlive
-        if response.threat != nil { noteThreat(response.threat) }
         do throws(MessageFault) {
             switch (encapsulated.requestHead, encapsulated.responseHead, encapsulated.body) {
             case (nil, .some, .response), (nil, .some, .none):

@@ -35,6 +35,7 @@ final class ICAPService {
     func learn(_ options: ICAPOptions, tag: [UInt8]?) {
         let seconds = min(options.lifetime ?? Self.defaultLifetime, Self.longestLifetime)
         known = (options, tag, worker.loop.now &+ UInt64(seconds) * 1_000_000_000)
+        connections.most = limit
     }
 
     /// Another tag than before: what it says of itself may have changed, too.

@@ -5,7 +5,10 @@ internal import TransparentSockets
 final class ServiceConnections {
     private let member: UpstreamMember
     private unowned(unsafe) let worker: Worker
-    private let most: Int
+    /// That may rest.
+    var most: Int {
+        didSet { if resting.count > most { resting.removeFirst(resting.count - most) } }
+    }
     private var resting: [LoopSocket] = []
 
     init(_ member: UpstreamMember, _ worker: Worker, most: Int) {

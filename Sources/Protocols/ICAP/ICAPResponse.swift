@@ -11,6 +11,9 @@ public struct ICAPResponse: Sendable {
     /// What changes when the service would judge otherwise than before (ISTag); nil: it says none.
     public let tag: [UInt8]?
 
+    /// The answer ends with its head.
+    public var isBare: Bool { encapsulated.map { $0.body == .none && $0.headLength == 0 } ?? true }
+
     /// Characters of a threat's name that anybody wants to read.
     private static let longestThreat = 128
 

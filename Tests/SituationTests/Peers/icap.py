@@ -39,6 +39,11 @@ ANSWERS = {
     "an error": b"ICAP/1.0 500 Server error\r\n\r\n",
     "not found": b"ICAP/1.0 404 Not found\r\nEncapsulated: null-body=0\r\n\r\n",
     "more, of nothing": b"ICAP/1.0 100 Continue\r\n\r\n",
+    # What is found is found, whatever is said about it otherwise.
+    "found, and an error": b"ICAP/1.0 500 Server error\r\nX-Virus-ID: Evil\r\n\r\n",
+    "found, and a page that does not fit": page(
+        PAGE % b"Content-Length: 4\r\n", b"", b"res-hdr=0, null-body=%d" % len(PAGE % b"Content-Length: 4\r\n"),
+        fields=b"X-Virus-ID: Evil\r\n"),
     # A response has begun with these.
     "bad chunks": page(PLAIN, chunk(b"hello") + b"zz\r\n"),
     "cut off": page(PLAIN, chunk(b"hello")),
@@ -46,6 +51,8 @@ ANSWERS = {
     "too long a body": page(PAGE % b"Content-Length: 3\r\n", chunk(b"hello") + b"0\r\n\r\n"),
     # And these are well.
     "unchanged": b"ICAP/1.0 204 Unmodified\r\nISTag: \"t\"\r\n\r\n",
+    "unchanged, of another service": b"ICAP/1.0 204 Unmodified\r\nISTag: \"u\"\r\n\r\n",
+    "unchanged, and a body": b"ICAP/1.0 204 Unmodified\r\nISTag: \"t\"\r\nEncapsulated: res-hdr=0, res-body=19\r\n\r\n",
     "changed": page(PAGE % b"Content-Length: 5\r\n", chunk(b"hel") + chunk(b"lo") + b"0\r\n\r\n"),
     "a request replaced": page(REPLACEMENT, chunk(b"hello") + b"0\r\n\r\n", b"req-hdr=0, req-body=%d" % len(REPLACEMENT)),
     "refused": b"ICAP/1.0 403 Forbidden\r\nX-Virus-ID: <b>Evil</b>\r\nEncapsulated: null-body=0\r\n\r\n",
@@ -56,7 +63,7 @@ ANSWERS = {
 # Of requests; responses pass.
 ANSWERS["held"] = ANSWERS["unchanged"]
 # The connection goes on behind these.
-WELL = {"held", "unchanged", "changed", "a request replaced", "found", "refused", "silent", "endless head"}
+WELL = {"held", "unchanged", "unchanged, of another service", "unchanged, and a body", "changed", "a request replaced", "found", "refused", "silent", "endless head"}
 
 
 def head_of(stream):
@@ -86,6 +93,7 @@ class Service:
     def __init__(self, manner):
         self.manner = manner
         self.seen = []
+        self.connections = 0
         self.released = threading.Event()
 
     def serve(self, listener):
@@ -94,6 +102,7 @@ class Service:
                 sock, _ = listener.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self.one, args=(sock,), daemon=True).start()
 
     def one(self, sock):
@@ -160,5 +169,6 @@ def op_icap_release(port=1344):
 
 def op_icap_seen(port=1344):
     """What it was shown so far."""
-    seen = SERVICES[port].seen
-    return {"heads": [one["head"] for one in seen], "bodies": [one["body"] for one in seen]}
+    service = SERVICES[port]
+    return {"heads": [one["head"] for one in service.seen], "bodies": [one["body"] for one in service.seen],
+            "connections": service.connections}
