@@ -49,10 +49,11 @@ extension NamedFiles {
 extension Template.UnsafePlace {
     fileprivate var explanation: String {
         switch self {
-        case .code: "within <script>, <style> or the like, or behind a script that may not have ended"
-        case .tag: "in a tag, but not as the value of an attribute"
+        case .code: "within <script>, <style>, a comment or the like, or behind what browsers read in more than one way"
+        case .tag: "in a tag, but not as the value of an attribute, or is {name} as a value without quotes"
         case .attribute(let name): "in the attribute \(quoted(name))"
-        case .scheme: "where it may be run: behind javascript: or the like, or within the scheme of a URL"
+        case .scheme:
+            "where it may be run: behind javascript: or the like, or within the scheme of a URL (only {url} may begin a link)"
         }
     }
 }

@@ -41,11 +41,12 @@ struct Criteria: Sendable {
         if let listeners, !listeners.contains(query.listener) { return false }
         if let users { guard let user = query.user, users.contains(user) else { return false } }
         if let times { guard let minute = query.minute, times.contains(minute) else { return false } }
-        if let request, !anyRequest { guard request.match(query, anyResponse: anyResponse) else { return false } }
         if let destinations, !anyDestination {
             guard let destination = query.destination, destinations.contains(destination) else { return false }
         }
         if let clients { guard let client = query.client, clients.contains(client) else { return false } }
+        // What takes longest comes last.
+        if let request, !anyRequest { guard request.match(query, anyResponse: anyResponse) else { return false } }
         return true
     }
 

@@ -15,9 +15,10 @@ import Testing
             "<script>a</scripts></script>{url}", "<script><!-- x --></script>{url}",
             "<script><!-- x --> f('<script>')</script>{url}", "<script>a</script\u{C}x='>'>{url}",
             "<textarea><p x=\"{url}</textarea>",
-            "<title>a <b x=\"</title><p>{url}", "<!-- {url} -->", "<!DOCTYPE html><p>{url}", "</p x=\"'\">{url}", "<?x y>{url}",
+            "<title>a <b x=\"</title><p>{url}", "<!DOCTYPE html><p>{url}", "</p x=\"'\">{url}", "<?x y>{url}",
             "<a href=\"{url}&x={name}\">", "<a href='page?u={url}'>", "<a href='mailto:a@b?subject={url}'>",
-            "<a href='HTTPS://a/{url}'>",
+            "<a href='HTTPS://a/{url}'>", "<svg viewBox='0 0 1 1'><path d='M0 0'/></svg><p>{url}", "<svg><text>{name}</text></svg>",
+            "<a href='/{name}'>", "<p title={client}>{name}", "<p class=x title='{name}'>", "<img alt='a'/title='{url}'>",
             "<img src='/pixel?u={url}'>", "<form action='https://a.example/ask?u={url}'>", "<p data-href={url}>",
             "<area href={url}>",
             "<p>javascript: {url}", "<scripts>{url}</scripts>", "<img alt='{url}'onclick='x'>", "<title>{url}</title>",
@@ -58,6 +59,20 @@ import Testing
             ("<animate attributeName=href to='{url}'>", .attribute("to")),
             ("<a href='x:{url}'>", .scheme), ("<a href='java{url}'>", .scheme), ("<a href='&#106;avascript{url}'>", .scheme),
             ("<a href='javascript&colon;{url}'>", .scheme),
+            // Browsers read these in other ways than they seem to be read.
+            ("<img src=x alt/=\" onerror=g='{url}' \">", .attribute("onerror")),
+            ("<svg><textarea><script>var u=\"{url}\"</script></textarea></svg>", .code), ("<svg><title><script>{url}", .code),
+            ("<svg><![CDATA[><x y=\"]]><script>document.title='{url}'</script>\"></svg>", .code),
+            ("<svg><style><image href=x onerror=\"</style>g='{url}'\">", .code), ("<math><title></title></math>{url}", .code),
+            ("<noscript><p title=\"</noscript><img src=x onerror=g='{url}'>\"></noscript>", .code),
+            ("<select><title><script>{url}", .code),
+            ("<!-- {url} -->", .code), ("<!--{rule}> <x y=\"--><img src=x onerror=g='{url}'>\">", .code),
+            ("<!{rule}-- <x y=\"><img src=x onerror=g='{url}'>\">-->", .code),
+            ("<!-- <z w=\"{url}><img src=x onerror=g='{url}'>\"> -->", .code),
+            ("<a href=\"{name}:{url}\">", .scheme), ("<area href=\"{name}&colon;{url}\">", .scheme), ("<a href='{rule}'>", .scheme),
+            ("<a title={name} \"x=\"' onclick={url} '\">x</a>", .tag), ("<p title=x{name}>", .tag),
+            ("<script type={url}>", .attribute("type")), ("<link rel='{url}'>", .attribute("rel")),
+            ("<iframe sandbox='{url}'>", .attribute("sandbox")), ("<param value='{url}'>", .attribute("value")),
         ]
         for (page, fault) in rows { #expect(place(page) == fault, "\(page)") }
     }

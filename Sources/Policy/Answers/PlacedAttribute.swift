@@ -10,7 +10,8 @@ enum PlacedAttribute {
 
     /// What chooses or changes what is run or styled, in some element.
     private static let code: Set<String> = [
-        "style", "srcdoc", "srcset", "imagesrcset", "http-equiv", "content", "ping", "classid", "code", "codebase", "archive",
+        "style", "srcdoc", "srcset", "imagesrcset", "http-equiv", "content", "ping", "type", "rel", "charset", "sandbox",
+        "allow", "is", "classid", "code", "codebase", "archive",
         // They change an attribute of another element (SVG).
         "attributename", "to", "from", "by", "values",
     ]
@@ -24,7 +25,7 @@ enum PlacedAttribute {
     init(_ name: String, of tag: String) {
         let isLink = name == "href" || name == "xlink:href"
         if name.hasPrefix("on") || Self.code.contains(name) || tag == "script" && (isLink || name == "src")
-            || tag == "base" && isLink
+            || tag == "base" && isLink || tag == "param" && name == "value"
         {
             self = .code(name)
         } else if isLink, tag == "a" || tag == "area" {
@@ -42,6 +43,7 @@ struct URLStart {
 
     init(_ value: [UInt8]) { text = String(decoding: value.filter { $0 > 0x20 }, as: UTF8.self) }
 
+    var isEmpty: Bool { text.isEmpty }
     var isScript: Bool { text.contains("javascript:") || text.contains("vbscript:") || text.hasPrefix("data:") }
 
     /// Whose scheme is known to run nothing: what follows is only where it leads. Without a beginning that is what the client asked for, which

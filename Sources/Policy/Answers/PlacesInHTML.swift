@@ -1,9 +1,10 @@
 extension Template {
     /// Where in a page of HTML what a stranger wrote could be more than text, however it is escaped.
     public enum UnsafePlace: Hashable, Sendable {
-        /// Within `script`, `style` or another element without tags, or behind a script of which it is in doubt where it ends.
+        /// Within `script`, `style` or another element without tags, in a comment, or behind what browsers read in more than one way: a
+        /// script of which it is in doubt where it ends, `noscript`, `select`, and elements without tags in drawings and formulas.
         case code
-        /// In a tag, and in no value of an attribute.
+        /// In a tag, and in no value of an attribute; of a value without quotes, what may be empty.
         case tag
         /// In the value of an attribute that is a script, styles or a page of its own, or chooses what is loaded or run.
         case attribute(String)
@@ -21,7 +22,7 @@ extension Template {
             for part in parts {
                 switch part {
                 case .text(let text): for octet in text.utf8 { scanner.read(octet) }
-                case .place: if let fault = scanner.place() { return fault }
+                case .place(let place): if let fault = scanner.fill(place) { return fault }
                 }
             }
         }
@@ -54,8 +55,10 @@ private struct PageScanner {
     private var tail: [UInt8] = []
     /// A script has a `<!--`, behind which a further `<script` would make its end tag none.
     private var isCommented = false
-    /// Where the script ends, browsers may see otherwise: all that follows is in doubt.
-    private var isEndless = false
+    /// What follows is read in one way by some, and in another by others.
+    private var isInDoubt = false
+    /// Within a drawing or a formula, where other rules hold.
+    private var isForeign = false
 
     private static let longestTail = 10
     /// Elements in which there are no tags.
@@ -63,18 +66,27 @@ private struct PageScanner {
         "script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "plaintext",
     ]
 
+    /// Their contents are text to some browsers, and tags to others.
+    private static let doubtful: Set<String> = ["noscript", "select"]
+    private static let foreign: Set<String> = ["svg", "math"]
+
     init(readsComments: Bool) { self.readsComments = readsComments }
 
     /// What stands in a place begins nothing and ends nothing.
-    mutating func place() -> Template.UnsafePlace? {
+    mutating func fill(_ place: Template.Place) -> Template.UnsafePlace? {
+        guard !isInDoubt else { return .code }
         switch state {
-        case .text, .declaration, .comment: return nil
+        case .text: return nil
+        // What is filled in may end it, with what stands behind it.
+        case .declaration, .comment: return .code
         case .raw:
             // No tag is made of it, and no script or style.
             return tag.elementsEqual("title".utf8) || tag.elementsEqual("textarea".utf8) ? nil : .code
         case .beforeValue, .value:
             if case .beforeValue = state { (state, value) = (.value(quote: 0), []) }
-            let fault = unsafeValue
+            // Of nothing, what follows would be the value.
+            if case .value(quote: 0) = state, place == .name { return .tag }
+            let fault = unsafeValue(filledBy: place)
             // Where it was the beginning of a URL, what follows is none.
             if value.isEmpty { value = [UInt8(ascii: "/")] }
             return fault
@@ -83,12 +95,13 @@ private struct PageScanner {
         }
     }
 
-    private var unsafeValue: Template.UnsafePlace? {
+    private func unsafeValue(filledBy place: Template.Place) -> Template.UnsafePlace? {
         let value = URLStart(value)
         switch PlacedAttribute(String(decoding: attribute, as: UTF8.self), of: String(decoding: tag, as: UTF8.self)) {
         case .text: return value.isScript ? .scheme : nil
         case .code(let name): return .attribute(name)
-        case .link: return value.isHarmless ? nil : .scheme
+        // What the client asked for has a scheme of its own; a name may be one.
+        case .link: return value.isHarmless && (place == .url || !value.isEmpty) ? nil : .scheme
         case .resource(let name): return value.isFixed ? nil : .attribute(name)
         }
     }
@@ -149,6 +162,7 @@ private struct PageScanner {
             state = .tagName
         case UInt8(ascii: "/"): state = .closing
         case UInt8(ascii: "!"), UInt8(ascii: "?"):
+            if isForeign { isInDoubt = true }
             tail = octet == UInt8(ascii: "?") ? [octet] : []
             state = readsComments ? .declaration : .text
         case UInt8(ascii: "<"): break
@@ -168,7 +182,6 @@ private struct PageScanner {
     }
 
     private mutating func readRaw(_ octet: UInt8, isBlank: Bool) {
-        guard !isEndless else { return }
         let name = String(decoding: tag, as: UTF8.self)
         // Behind more letters it is the end of nothing.
         let endsName = isBlank || octet == UInt8(ascii: "/") || octet == UInt8(ascii: ">")
@@ -183,7 +196,7 @@ private struct PageScanner {
         if name == "script" {
             if text.hasSuffix("<!--") { isCommented = true }
             if text.hasSuffix("-->") { isCommented = false }
-            if isCommented, text.hasSuffix("<script") { isEndless = true }
+            if isCommented, text.hasSuffix("<script") { isInDoubt = true }
         }
         keep(octet)
     }
@@ -194,6 +207,8 @@ private struct PageScanner {
         } else if octet == UInt8(ascii: "="), !attribute.isEmpty {
             state = .beforeValue
         } else if octet == UInt8(ascii: "/") {
+            // A `=` behind it would begin the name of another one.
+            attribute = []
             state = .betweenAttributes
         } else if isBlank {
             // A `=` may follow the name yet.
@@ -214,6 +229,11 @@ private struct PageScanner {
         attribute = []
         tail = []
         isCommented = false
-        state = Self.raw.contains(String(decoding: tag, as: UTF8.self)) ? .raw : .text
+        let name = String(decoding: tag, as: UTF8.self)
+        let isRaw = Self.raw.contains(name)
+        if Self.doubtful.contains(name) || isForeign && isRaw { isInDoubt = true }
+        if Self.foreign.contains(name) { isForeign = true }
+        if tag.first == UInt8(ascii: "/"), Self.foreign.contains(String(name.dropFirst())) { isForeign = false }
+        state = isRaw ? .raw : .text
     }
 }

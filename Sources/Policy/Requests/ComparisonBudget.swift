@@ -21,9 +21,10 @@ struct ComparisonBudget: Sendable {
         }
         var left = Self.octets
         var fields: [String: Int] = [:]
+        let searched = values.filter { $0.value > 0 }
         // What names of few values leave, is there for the others.
-        for (place, (name, count)) in values.sorted(by: { ($0.value, $0.key) < ($1.value, $1.key) }).enumerated() {
-            let octets = Self.share(of: left / (values.count - place), among: count)
+        for (place, (name, count)) in searched.sorted(by: { ($0.value, $0.key) < ($1.value, $1.key) }).enumerated() {
+            let octets = Self.share(of: left / (searched.count - place), among: count)
             left -= octets * count
             if octets < Self.mostOctets { fields[name] = octets }
         }
