@@ -14,8 +14,8 @@ public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure)
     Rules.passPermissionOn()
     let configuration = try loadConfiguration(path)
     guard configuration.intercepts else {
-        return Report(
-            text: "ok: interception: no listener intercepts anything, so neither rules nor permission are needed\n", code: .good)
+        let needless = Finding.ok("interception", "no listener intercepts anything, so neither rules nor permission are needed")
+        return Report(text: lines(of: [needless] + portReuse()), code: .good)
     }
     let choice = Choice.fixed(mark: configuration.firewall.mark, routeTable: configuration.firewall.routeTable)
     let plan: Plan
@@ -29,7 +29,22 @@ public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure)
     let dialsByItself = !configuration.upstreams.isEmpty || configuration.listeners.contains { $0.preserveSource == .off }
     let findings = examine(
         plan, state, manages: configuration.firewall.manage, dialsByItself: dialsByItself, maxSessions: configuration.maxSessions)
-    var lines: [String] = []
+    var text = lines(of: findings)
+    var code = ExitCode(rawValue: findings.map(\.exitCode).max() ?? 0) ?? .software
+    if probe, code == .good {
+        for outcome in try Probe(ipv6: hasIPv6()).run() {
+            text += "\(outcome.carried ? "ok" : "problem"): probe \(outcome.family): \(outcome.message)\n"
+            if !outcome.carried { code = .systemError }
+        }
+    } else if probe {
+        text += "problem: probe: not sent: mend the above first\n"
+    }
+    return Report(text: text, code: code)
+}
+
+/// A line each, and one for what mends it.
+private func lines(of findings: [Finding]) -> String {
+    var text = ""
     for finding in findings {
         let word =
             switch finding.severity {
@@ -38,17 +53,8 @@ public func diagnose(configurationAt path: String?, probe: Bool) throws(Failure)
             case .warning: "warning"
             case .problem: "problem"
             }
-        lines.append("\(word): \(finding.subject): \(finding.message)")
-        if let remedy = finding.remedy { lines.append("    mend: \(remedy)") }
+        text += "\(word): \(finding.subject): \(finding.message)\n"
+        if let remedy = finding.remedy { text += "    mend: \(remedy)\n" }
     }
-    var code = ExitCode(rawValue: findings.map(\.exitCode).max() ?? 0) ?? .software
-    if probe, code == .good {
-        for outcome in try Probe(ipv6: hasIPv6()).run() {
-            lines.append("\(outcome.carried ? "ok" : "problem"): probe \(outcome.family): \(outcome.message)")
-            if !outcome.carried { code = .systemError }
-        }
-    } else if probe {
-        lines.append("problem: probe: not sent: mend the above first")
-    }
-    return Report(text: lines.joined(separator: "\n") + "\n", code: code)
+    return text
 }

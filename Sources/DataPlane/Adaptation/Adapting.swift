@@ -60,7 +60,7 @@ extension AdaptedExchange {
             let head = service.request.modification(
                 of: kind, requestHead: requestHead, responseHead: responseHead, hasBody: hasBody, client: client, preview: preview,
                 allows204: original.source.isOver)
-            return try await overAnyConnection(to: service, unless: { original.isLost }) { wire throws(AdaptationFault) in
+            return try await overAnyConnection(to: service, with: original) { wire throws(AdaptationFault) in
                 try await show(head, kind, service, wire, original, hasBody: hasBody, preview: preview)
             }
         } catch {
@@ -88,16 +88,16 @@ extension AdaptedExchange {
 
     /// Asks over a connection that rests, if there is one: it may have been about to end, and then another one is opened.
     ///
-    /// - Parameter isLost: what was asked cannot be asked again.
+    /// - Parameter original: what is shown; when it is lost, it cannot be shown again.
     private func overAnyConnection<Answer>(
-        to service: ICAPService, unless isLost: () -> Bool, _ ask: (Wire) async throws(AdaptationFault) -> Answer
+        to service: ICAPService, with original: OriginalBody?, _ ask: (Wire) async throws(AdaptationFault) -> Answer
     ) async throws(AdaptationFault) -> Answer {
         if let used = service.connections.take(bell) {
             let wire = Wire(used, .service, worker.loop)
             do throws(AdaptationFault) {
                 return try await ask(wire)
             } catch {
-                guard error.side == .service, !wire.hasSpoken, !isLost(), !error.isLate else { throw error }
+                guard error.side == .service, !wire.hasSpoken, original?.isLost != true, !error.isLate else { throw error }
                 pumps.removeAll { $0 === upload }
                 upload = nil
             }
@@ -122,8 +122,7 @@ extension AdaptedExchange {
             dropService()
             return known
         }
-        let (response, reader, bytes, wire) = try await overAnyConnection(to: service, unless: { false }) {
-            wire throws(AdaptationFault) in
+        let (response, reader, bytes, wire) = try await overAnyConnection(to: service, with: nil) { wire throws(AdaptationFault) in
             self.service = wire
             wire.touch()
             awaitsService = true

@@ -24,7 +24,8 @@ extension Session {
             let count = cs_peek(raw, buffer, Sniff.limit)
             if count > 0 {
                 switch speaksHTTP(Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count), http) {
-                case true: return .http
+                // By which rules, if those that it came under are gone? Whoever was silent so long asks again over another connection.
+                case true: return upstream != nil && isOutdated ? .ended(.clientFIN) : .http
                 case false: return .other
                 case nil:
                     guard !hasClientEnded else { return .other }
@@ -50,11 +51,12 @@ extension Session {
 
     /// - Returns: nil: these bytes do not say.
     private func speaksHTTP(_ bytes: Span<UInt8>, _ http: HTTPSettings) -> Bool? {
-        guard http.relaysOthers, !http.seesToRequests, !routes.policy.asksForWhatRequestsSay else { return beginsHTTP(bytes) }
+        let isJudged = http.seesToRequests || routes.policy.asksForWhatRequestsSay
+        guard http.relaysOthers, !isJudged else { return beginsHTTP(bytes, isJudged: isJudged) }
         // HTTP/2 is another protocol, but its requests would be judged by nobody: it is carried where nobody asks for them.
         switch beginsHTTP2(bytes) {
         case true: return false
-        case false: return beginsHTTP(bytes)
+        case false: return beginsHTTP(bytes, isJudged: false)
         case nil: return nil
         }
     }

@@ -71,6 +71,8 @@ final class HTTPRelay {
     var lastEnding = Ending.upstreamFIN
     /// The upstream closes behind the present response.
     var isLast = false
+    /// The upstream has answered what it did not hear to its end.
+    var wasCut = false
     /// What was wrong with a body in chunks.
     var bodyFault: MessageFault?
     /// Whom the last request named, as it stood there.
@@ -135,6 +137,7 @@ final class HTTPRelay {
         upstream = raw
         openedFor = action
         answered = 0
+        wasCut = false
         (down.isReadable, down.isHungUp, down.hasEnded, down.failure) = (false, false, false, 0)
         up.isWritable = true
         note(upstream: events)
@@ -224,6 +227,7 @@ final class HTTPRelay {
         hungUp = []
         lastActivity = now
         headBegunAt = stash.isEmpty ? 0 : now
+        wasCut = !isWhole
         if !isWhole || !responseStash.isEmpty { dropUpstream() }
         phase = keepsAlive ? .head : .closing
         // An exchange has more time than what follows it.
@@ -262,7 +266,7 @@ final class HTTPRelay {
 
     /// The upstream is connected, has answered whatever it was asked, and waits.
     var isUpstreamIdle: Bool {
-        guard upstream >= 0, !down.isHungUp, up.rest == nil, up.inPipe == 0 else { return false }
+        guard upstream >= 0, !wasCut, !down.isHungUp, up.rest == nil, up.inPipe == 0 else { return false }
         guard transaction.map({ $0.request.isDone && $0.response.isDone }) ?? (answered > 0) else { return false }
         // It may have answered before it has the whole request.
         var unacknowledged: Int32 = 0

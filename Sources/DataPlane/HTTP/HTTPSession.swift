@@ -184,7 +184,8 @@ extension Session {
 
     private func answerUnopened(_ answer: HTTPAnswer, _ ending: Ending, in http: HTTPRelay) {
         http.beginUnopened()
-        http.answer(answer.bytes(proxy: nil), answer.code, body: answer.bodyLength, ending)
+        let isHead = http.transaction?.method == .head
+        http.answer(answer.bytes(isHead: isHead), answer.code, body: isHead ? 0 : answer.bodyLength, ending)
         resumeHTTP()
     }
 

@@ -15,7 +15,7 @@ public func examine(
         ? !state.heldShifts.isEmpty && state.ruleset.tables.contains("inet \(plan.spec.table)")
         : state.heldShifts.contains(plan.spec.marks.shift)
     return requirements(plan, state, manages: manages) + settings(plan, state, manages: manages)
-        + (dialsByItself ? portReuse(state) : [])
+        + (dialsByItself ? portReuse(state.sysctls[portReuseSysctl]) : [])
         + (manages ? remains(plan, state, running: running) : rulesByHand(plan, state)) + neighbours(plan, state, manages: manages)
         + sockets(plan, state, running: running) + datagramSockets(plan, state, running: running)
         + descriptors(state, maxSessions: maxSessions)
@@ -110,10 +110,17 @@ private func settings(_ plan: Plan, _ state: SystemState, manages: Bool) -> [Fin
     return findings
 }
 
+private let portReuseSysctl = "net.ipv4.tcp_tw_reuse"
+
+/// Whether ports of connections that are over are used again, as seen from here.
+public func portReuse() -> [Finding] { portReuse(sysctl(portReuseSysctl)) }
+
 /// Whoever closes a connection first keeps its port, and towards an upstream that is us wherever a client does.
-private func portReuse(_ state: SystemState) -> [Finding] {
-    let name = "net.ipv4.tcp_tw_reuse"
-    guard let value = state.sysctls[name], value != "1" else { return [] }
+///
+/// - Parameter value: of the setting; nil: it is not known.
+private func portReuse(_ value: String?) -> [Finding] {
+    let name = portReuseSysctl
+    guard let value, value != "1" else { return [] }
     return [
         .note(
             name,

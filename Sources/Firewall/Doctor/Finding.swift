@@ -14,7 +14,8 @@ public struct Finding: Hashable, Sendable {
     /// The exit status `run` would end with because of it, or 71 where it would run in vain; 0 unless it is a problem.
     public var exitCode: Int32
 
-    static func ok(_ subject: String, _ message: String) -> Finding {
+    /// What is as it should be.
+    public static func ok(_ subject: String, _ message: String) -> Finding {
         Finding(severity: .ok, subject: subject, message: message, remedy: nil, exitCode: 0)
     }
     static func note(_ subject: String, _ message: String, _ remedy: String?) -> Finding {

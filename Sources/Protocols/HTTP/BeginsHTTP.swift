@@ -1,8 +1,10 @@
 /// Whether a client that says this first speaks HTTP/1, well or badly: what a lenient server might take for a request must be judged as
 /// one, and refused as one.
 ///
+/// - Parameter isJudged: somebody asks for requests. Then a line counts, too, whose first word is no method for anybody but a server that takes
+///   any word for one.
 /// - Returns: nil: these bytes do not say.
-public func beginsHTTP(_ bytes: Span<UInt8>) -> Bool? {
+public func beginsHTTP(_ bytes: Span<UInt8>, isJudged: Bool = true) -> Bool? {
     // A first line that is too long for us may be none for others, and they would read on.
     let undecided: Bool? = bytes.count > HeadReader.longestStartLine ? true : nil
     var start = 0
@@ -12,20 +14,42 @@ public func beginsHTTP(_ bytes: Span<UInt8>) -> Bool? {
     while end < bytes.count, isTokenOctet(bytes[end]) { end += 1 }
     // However long a method is, the blank behind it may come with the next segment.
     guard end < bytes.count else { return start > mostBlanks ? true : undecided }
-    guard end > start, isBlankToSome(bytes[end]), bytes[end] != 0x0A else { return false }
+    guard end > start, isBlankToSome(bytes[end]), bytes[end] != 0x0A else {
+        return isJudged ? isRequestLine(bytes, from: start, undecided) : false
+    }
     if bytes[end] == 0x0D {
         guard end + 1 < bytes.count else { return undecided }
         guard bytes[end + 1] != 0x0A else { return false }
     }
     if knownMethods.contains(where: { bytes.isText(start..<end, $0) }) { return true }
-    // A method of somebody's own: the version behind the target tells it from other protocols of lines.
+    // A method of somebody's own: the version behind the target tells it from other protocols of lines; or, where it is missing, the path.
+    var target = end
+    while target < bytes.count, isBlankToSome(bytes[target]), bytes[target] != 0x0A { target += 1 }
     while end < bytes.count, bytes[end] != 0x0A {
         if foldedOctet(bytes[end]) == UInt8(ascii: "h"), end + 5 <= bytes.count, bytes.isText(end..<end + 5, "http/") {
             return true
         }
         end += 1
     }
-    return end == bytes.count ? undecided : false
+    guard end < bytes.count else { return undecided }
+    return isJudged && (bytes[target] == UInt8(ascii: "/") || target + 5 <= end && bytes.isText(target..<target + 5, "http:"))
+}
+
+/// Whether the line is a request by its version alone. Other protocols of lines are told from it by its end; those of octets by one that no
+/// line has, unless it is a request all the same.
+private func isRequestLine(_ bytes: Span<UInt8>, from start: Int, _ undecided: Bool?) -> Bool? {
+    var isText = true
+    for index in start..<bytes.count {
+        let octet = bytes[index]
+        if octet == 0x0A { return false }
+        if index > start, foldedOctet(octet) == UInt8(ascii: "h"), isBlankToSome(bytes[index - 1]), index + 5 <= bytes.count,
+            bytes.isText(index..<index + 5, "http/")
+        {
+            return true
+        }
+        if octet < 0x20 || octet > 0x7E, octet != 0x09, octet != 0x0D { isText = false }
+    }
+    return isText ? undecided : false
 }
 
 /// Whether a client that says this first speaks HTTP/2, knowing that the server does (RFC 9113 §3.4).

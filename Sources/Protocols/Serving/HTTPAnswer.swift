@@ -20,18 +20,20 @@ public struct HTTPAnswer: Hashable, Sendable {
 
     /// The answer whole, after which the connection is to be closed.
     ///
-    /// - Parameter proxy: our name, for a Proxy-Status field (RFC 9209); nil: without one.
-    public func bytes(proxy: String? = nil) -> [UInt8] {
+    /// - Parameters:
+    ///   - proxy: our name, for a Proxy-Status field (RFC 9209); nil: without one.
+    ///   - isHead: only its head is wanted (RFC 9110 §9.3.2).
+    public func bytes(proxy: String? = nil, isHead: Bool = false) -> [UInt8] {
         var lines = [
             "HTTP/1.1 \(status)", "Content-Type: text/plain; charset=utf-8", "Content-Length: \(body.utf8.count)",
             "Connection: close",
         ]
         if let field { lines.append(field) }
         if let proxy { lines.append("Proxy-Status: \(quoted(proxy))\(error.map { "; error=\($0)" } ?? "")") }
-        return Array("\(lines.joined(separator: "\r\n"))\r\n\r\n\(body)".utf8)
+        return Array("\(lines.joined(separator: "\r\n"))\r\n\r\n\(isHead ? "" : body)".utf8)
     }
 
-    /// Of what ``bytes(proxy:)`` gives.
+    /// Of what ``bytes(proxy:isHead:)`` gives, unless only the head is wanted.
     public var bodyLength: Int { body.utf8.count }
 
     private var body: String { "\(status)\n\n\(page)\n" }

@@ -15,21 +15,25 @@ func checkRequestMessage(_ bytes: [UInt8]) -> String? {
 }
 
 /// What is no request by its first bytes is none by all of them: else it would be carried unseen in pieces. Also of bytes that go on like the
-/// last one for longer than a first line may be, which are one thing or the other by then.
+/// last one for longer than a first line may be, which are one thing or the other by then. But where octets come that no line has, the rest is
+/// waited for by nobody.
 func checkBeginsHTTP(_ bytes: [UInt8]) -> String? {
     _ = beginsWithPage(bytes.span)
     guard let last = bytes.last else { return nil }
     let more = bytes + [UInt8](repeating: last, count: 9_000)
     _ = beginsWithPage(more.span)
-    guard let whole = beginsHTTP(more.span) else { return "undecided after \(more.count) bytes" }
-    var isDecided = false
-    for count in 0...bytes.count where !isDecided {
-        let part = bytes.span.extracting(0..<count)
-        if beginsHTTP(part) == false {
-            isDecided = true
-            if whole { return "\(count) bytes of a request are none" }
+    for isJudged in [false, true] {
+        guard let whole = beginsHTTP(more.span, isJudged: isJudged) else { return "undecided after \(more.count) bytes" }
+        var isDecided = false
+        for count in 0...bytes.count where !isDecided {
+            let part = bytes.span.extracting(0..<count)
+            if beginsHTTP(part, isJudged: isJudged) == false {
+                isDecided = true
+                let isText = bytes[..<count].allSatisfy { 0x20...0x7E ~= $0 || [0x09, 0x0A, 0x0D].contains($0) }
+                if whole, isText || !isJudged { return "\(count) bytes of a request are none" }
+            }
+            if beginsHTTP2(part) == true, beginsHTTP(part, isJudged: isJudged) != true { return "HTTP/2 is no HTTP" }
         }
-        if beginsHTTP2(part) == true, beginsHTTP(part) != true { return "HTTP/2 is no HTTP" }
     }
     return nil
 }

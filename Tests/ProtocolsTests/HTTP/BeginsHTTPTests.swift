@@ -13,6 +13,8 @@ import Testing
         long("\r\n", 40), long("\r\n", 40) + "GE", long("A", 70) + " / HTTP/1.1\r\nHost: x\r\n\r\nGET /admin/ HTTP/1.1\r\n",
         "PURGE /" + long("a", 9_000), "PURGE http://a/" + long("a", 9_000), "PURGE x://a/" + long("a", 9_000) + " HTTP/1.1\r\n",
         "PURGE" + long(" ", 9_000), "PURGE" + long(" ", 9_000) + "http", long("A", 8_193), long("A", 9_000) + " / HTTP/1.1\r\n",
+        "G@T /admin/x HTTP/1.1\r\n", "\"GET /x HTTP/1.1\r\n", "/ x http/1.1", "{} /x HTTP/1.1\r\n", "GET: /x HTTP/1.1\r\n",
+        long(" ", 60) + "G@T /x HTTP/1.1\r\n", "@ " + long("a", 9_000), "FOO /admin/x\r\n", "FOO http://a/x\r\n",
         long("A", 8_192) + "\r", "TAG " + long("a", 9_000),
     ]
 
@@ -35,7 +37,8 @@ import Testing
 
     private static let others = [
         "SSH-2.0-x\r\n", "EHLO me\r\n", "\u{16}\u{3}\u{1}", "GET\r\n", "GET\n", "\u{5}\u{1}\u{0}", "QUIT\r\n", "a b c\n",
-        long("a", 70) + "\n", long("a", 70) + "=", "TAG " + long("a", 4_000) + "\r\n",
+        long("a", 70) + "\n", long("a", 70) + "=\n", "NICK me\r\n", "{\"a\": 1}\n", "\u{16}\u{3}\u{1} \u{8}http/1.1", "\u{1} x",
+        "TAG " + long("a", 4_000) + "\r\n",
     ]
 
     @Test func others() {
@@ -45,6 +48,17 @@ import Testing
             let wrong = bytes.indices.first { beginsHTTP(bytes.span.extracting(0..<$0)) == true }
             #expect(wrong == nil, "\(text.prefix(80))")
         }
+    }
+
+    /// What begins with no method, is carried where nobody asks for requests, and refused where somebody does, as soon as it is a request to anybody.
+    @Test func oddMethods() {
+        let odd = ["G@T /x HTTP/1.1\r\n", "\"GET /x HTTP/1.1\r\n", "\u{1}GET /x HTTP/1.1\r\n", "G\u{0}T /x HTTP/1.1", "FOO /x\r\n"]
+        for text in odd {
+            #expect(beginsHTTP(Array(text.utf8).span, isJudged: true) == true, "\(text)")
+            #expect(beginsHTTP(Array(text.utf8).span, isJudged: false) == false, "\(text)")
+        }
+        #expect(beginsHTTP(([0xC9] + Array(" /x HTTP/1.1".utf8)).span) == true)
+        #expect(begins("G@T /x") == nil && begins("\u{1} /x") == false)
     }
 
     @Test func whatDoesNotSay() {
