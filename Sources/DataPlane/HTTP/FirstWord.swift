@@ -31,7 +31,7 @@ extension Session {
                 case true where isCurrent: return .http
                 // By which rules, if its listener is gone? It is asked again over another connection.
                 case true:
-                    await takeLeave(atMost: Self.shortLeave)
+                    await takeLeave(atMost: .short)
                     return .ended(.clientFIN)
                 case false: return .other
                 case nil:

@@ -90,7 +90,7 @@ extension Session {
         case .dismiss(let ending):
             leaveUpstream(ending)
             goOn {
-                await $0.takeLeave(atMost: ending == .clientSlow ? Self.shortLeave : Self.longLeave)
+                await $0.takeLeave(atMost: ending == .clientSlow ? .short : .long)
                 $0.finish(ending)
             }
         case .ended(let ending): finish(ending)

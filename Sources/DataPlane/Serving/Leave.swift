@@ -14,17 +14,29 @@ struct Leave {
     /// ... that one may do nothing in the middle of something.
     static let workingPause: UInt64 = 5_000_000_000
 
+    /// What it comes to in all.
+    struct Limit {
+        var nanoseconds: UInt64
+        /// Bytes of the client's that are thrown away.
+        var bytes: Int
+
+        /// Of a client that has only tried to begin something, or was too slow.
+        static let short = Limit(nanoseconds: 1_000_000_000, bytes: 1 << 20)
+        /// Of one that has a response on its way.
+        static let long = Limit(nanoseconds: 60_000_000_000, bytes: .max)
+    }
+
     private let end: UInt64
+    private let most: Int
     private var since: UInt64
     private var untaken = 0
-    private var hasSent = false
+    private var thrownAway = 0
 
-    /// - Parameters:
-    ///   - now: monotonic nanoseconds, as below.
-    ///   - limit: nanoseconds in all.
-    init(now: UInt64, atMost limit: UInt64) {
+    /// - Parameter now: monotonic nanoseconds, as below.
+    init(now: UInt64, atMost limit: Limit) {
         since = now
-        end = now &+ limit
+        end = now &+ limit.nanoseconds
+        most = limit.bytes
     }
 
     /// Takes in what the client has done since the last look.
@@ -36,22 +48,15 @@ struct Leave {
     mutating func look(thrownAway: Int, untaken: Int, now: UInt64) -> UInt64? {
         if thrownAway > 0 || untaken < self.untaken { since = now }
         self.untaken = untaken
-        hasSent = hasSent || thrownAway > 0
-        let due = min(since &+ (untaken > 0 || hasSent ? Self.workingPause : Self.pause), end)
-        return due > now ? due : nil
+        self.thrownAway += thrownAway
+        let due = min(since &+ (untaken > 0 || self.thrownAway > 0 ? Self.workingPause : Self.pause), end)
+        return due > now && self.thrownAway < most ? due : nil
     }
 }
 
 extension Session {
-    /// Nanoseconds for the leave of a client that has only tried to begin something, or was too slow.
-    static var shortLeave: UInt64 { 1_000_000_000 }
-    /// ... that has a response on its way.
-    static var longLeave: UInt64 { 60_000_000_000 }
-
     /// Ends our side, and waits for the client to end its own.
-    ///
-    /// - Parameter limit: nanoseconds.
-    func takeLeave(atMost limit: UInt64) async {
+    func takeLeave(atMost limit: Leave.Limit) async {
         guard let raw = clientRaw else { return }
         _ = cs_shutdown(raw, Int32(SHUT_WR))
         isDismissed = true

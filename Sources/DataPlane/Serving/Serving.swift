@@ -249,7 +249,7 @@ extension Session {
     /// Says why it cannot be, and sees that it arrives.
     func dismiss(_ answer: [UInt8]) async {
         guard !answer.isEmpty, tell(answer) == nil else { return }
-        await takeLeave(atMost: Self.shortLeave)
+        await takeLeave(atMost: .short)
     }
 }
 
