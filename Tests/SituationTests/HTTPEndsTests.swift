@@ -80,27 +80,25 @@ extension PatientSituations {
         }
 
         /// The server answers before it has heard the request to its end, and the client looks only when it has said everything: it has all of
-        /// the answer, however much of the request is on its way to nobody.
-        @Test func anAnswerThatComesEarly() throws {
+        /// the answer, however much of the request is on its way to nobody, for the server has closed. The answer waits in our socket, or with us
+        /// as well.
+        @Test(arguments: [100_000, 300_000])
+        func anAnswerThatComesEarly(size: Int) throws {
             try play(Self.variant, configuration: Self.configuration()) { stage in
-                // Room for the whole request where it comes from.
-                try stage.topology.client.require(["sysctl", "-w", "net.ipv4.tcp_wmem=4096 16777216 16777216"])
-                let (host, size) = (Self.variant.family.server, 20_000_000)
+                let host = Self.variant.family.server
                 let listener = try stage.server.perform("listen", ["host": host, "receive_buffer": 65_536])
-                let client = try stage.client.connect(host, listener.int("port")).socket
-                let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n"
+                let client = try stage.client.connect(host, listener.int("port"), ["receive_buffer": 16_384]).socket
+                let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n"
                 try stage.client.send(client, request)
                 let server = try stage.server.accept(listener).socket
                 #expect(try stage.server.receive(server, request.utf8.count) == request)
                 let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: \(size)\r\n\r\n"
-                try stage.server.send(server, head)
-                let pouring = try stage.server.begin("pour", ["socket": server, "bytes": size])
-                let asking = try stage.client.perform("pour", ["socket": client, "bytes": 8_000_000])
-                #expect(asking.end == "done")
-                #expect(try stage.client.receive(client, head.utf8.count) == head)
-                let body = try stage.client.drain(client)
-                #expect(body.int("bytes") == size && body.end == "fin")
-                #expect(try stage.server.answer(to: pouring).string("digest") == body.string("digest"))
+                let answer = head + String(repeating: "0123456789", count: size / 10)
+                try stage.server.perform("send_acknowledged", ["socket": server, "text": answer])
+                try stage.server.close(server)
+                #expect(try stage.client.perform("pour", ["socket": client, "bytes": 50_000_000]).end == "done")
+                #expect(try stage.client.receive(client, answer.utf8.count) == answer)
+                #expect(try stage.client.drain(client).end == "fin")
             }
         }
     }

@@ -187,7 +187,7 @@ final class HTTPRelay {
     /// - Returns: nil, here and below: there is more to do.
     private func exchange() -> Step? {
         let before = up.moved &+ down.moved
-        // Behind a whole response, the rest of a body is of no use to anybody: it is thrown away below.
+        // Behind a whole response, the rest of a body is of no use to anybody.
         let requestStep =
             transaction!.request.isDone ? flushUp() : transaction!.response.isDone ? .finished : moveRequestBody()
         switch requestStep {
@@ -210,7 +210,9 @@ final class HTTPRelay {
         // Only now is the client done with this one, and its time for the next one begins.
         if transaction!.response.isDone, responseStep != .waiting { return endTransaction() }
         if requestStep == .budgetUsed { return .comeBack }
-        if transaction!.response.isDone, !transaction!.request.isDone, throwAway() { return .comeBack }
+        var isForNobody = transaction!.response.isDone && !transaction!.request.isDone
+        if case .sinkFailed = requestStep { isForNobody = true }
+        if isForNobody, throwAway() { return .comeBack }
         acknowledge()
         return .goOn
     }
