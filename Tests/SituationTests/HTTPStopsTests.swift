@@ -163,5 +163,43 @@ extension PatientSituations {
                 }
             }
         }
+
+        /// What a client has shown before counts as far as it still does: who had to show nothing has shown nothing, and a user may be gone.
+        @Test func aReloadWithOtherUsers() throws {
+            func text(_ bytes: [UInt8]) -> String { String(String.UnicodeScalarView(bytes.map { UnicodeScalar($0) })) }
+            let toClosedPort = text(bytes("05 01 00 01 c6336402 0009"))
+            try play(Self.variant, start: false) { stage in
+                let clearway = try stage.startClearway(.serving())
+                func begin(_ first: String, _ heard: String) throws -> Int {
+                    let client = try stage.client.connect(Self.router, 1080).socket
+                    try stage.client.send(client, first)
+                    #expect(try stage.client.receive(client, heard.unicodeScalars.count) == heard)
+                    return client
+                }
+                let nobody = try begin(text(Says.greeting), "\u{5}\u{0}")
+                let tunnel = try begin("CONNECT 198.51.100.2:443 HTTP/1.1\r\n", "")
+                let page = try begin("GET http://198.51.100.2:8081/ HTTP/1.1\r\n", "")
+                try clearway.reload(.servingUsers(stage.writeUsers()))
+                try stage.client.send(nobody, toClosedPort)
+                #expect(try stage.client.receive(nobody, 2) == "\u{5}\u{2}")
+                try stage.client.send(tunnel, "Host: 198.51.100.2:443\r\n\r\n")
+                #expect(try stage.client.receive(tunnel, 12) == "HTTP/1.1 403")
+                try stage.client.send(page, "Host: 198.51.100.2:8081\r\n\r\n")
+                #expect(try stage.client.receive(page, 12) == "HTTP/1.1 407")
+
+                let users = try [("alice", "secret"), ("bob", "hunter2")].map { name, password in
+                    let client = try begin(text(Says.greetingWithPassword), "\u{5}\u{2}")
+                    try stage.client.send(client, text(Says.login(name, password)))
+                    #expect(try stage.client.receive(client, 2) == "\u{1}\u{0}")
+                    return client
+                }
+                let left = Users.file.split(separator: "\n").filter { !$0.hasPrefix("alice") }.joined(separator: "\n") + "\n"
+                try clearway.reload(.servingUsers(stage.writeUsers(left)))
+                for (client, answer) in zip(users, ["\u{5}\u{2}", "\u{5}\u{5}"]) {
+                    try stage.client.send(client, toClosedPort)
+                    #expect(try stage.client.receive(client, 2) == answer)
+                }
+            }
+        }
     }
 }

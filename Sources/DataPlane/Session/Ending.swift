@@ -9,7 +9,7 @@
 /// | `client-gone` | | the client left before the upstream was reached |
 /// | `client-protocol` | what its protocol says, or RST | the client broke SOCKS or HTTP, or spoke something else |
 /// | `client-unauthorized` | the same | the client showed no credentials, or wrong ones |
-/// | `client-slow` | the same | the client's request was not whole within `timeouts.handshake`, or its bodies moved below `min_body_rate` |
+/// | `client-slow` | the same | the client's request was not whole within `timeouts.handshake`, its bodies moved below `min_body_rate`, or it took no interim response within `timeouts.idle` |
 /// | `upstream-refused` | RST | nobody listens at the original destination |
 /// | `upstream-unreachable` | RST | no route to the original destination, or an ICMP answer that says so |
 /// | `upstream-timeout` | RST | no answer within `timeouts.connect`, or to what was sent later (TCP gave up); no peer within `timeouts.bind` |
