@@ -210,9 +210,12 @@ final class HTTPRelay {
         // Only now is the client done with this one, and its time for the next one begins.
         if transaction!.response.isDone, responseStep != .waiting { return endTransaction() }
         if requestStep == .budgetUsed { return .comeBack }
-        var isForNobody = transaction!.response.isDone && !transaction!.request.isDone
-        if case .sinkFailed = requestStep { isForNobody = true }
-        if isForNobody, throwAway() { return .comeBack }
+        // What is left of a body, and never what follows one: the connection ends behind the response.
+        if !transaction!.request.isDone {
+            var isForNobody = transaction!.response.isDone
+            if case .sinkFailed = requestStep { isForNobody = true }
+            if isForNobody, throwAway() { return .comeBack }
+        }
         acknowledge()
         return .goOn
     }

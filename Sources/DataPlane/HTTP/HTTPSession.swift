@@ -120,8 +120,8 @@ extension Session {
         guard let step = http.tooLate() else { return setHTTPDeadline() }
         switch step {
         case .dismiss(let ending), .ended(let ending): http.record(ending)
-        case .goOn: setHTTPDeadline()
-        case .comeBack, .open, .switched: break
+        case .goOn, .comeBack: setHTTPDeadline()
+        case .open, .switched: break
         }
         settle(step)
     }

@@ -13,7 +13,7 @@ internal import TransparentSockets
 final class Session {
     /// Outlives every session of its own.
     unowned(unsafe) let worker: Worker
-    /// Its listener's, as it was when the client came.
+    /// Its listener's, of the same time as ``routes``.
     var settings: ListenerSettings
     let client: ClientAddress
     var socket: AcceptedConnection?
