@@ -56,7 +56,7 @@ import TransparentSockets
 
     @Test func answeredQuestionsAreBounded() {
         var table = FlowTable(limit: 100_000)
-        let questions = (1...FlowTable.mostDone).map { flow("192.0.2.1:\($0)", "198.51.100.1:53") }
+        let questions = (0...FlowTable.mostDone).map { flow("192.0.2.1:\($0 + 1)", "198.51.100.1:53") }
         for (index, question) in questions.enumerated() {
             table.insert(question)
             #expect(table.doneForLongest == nil)

@@ -12,14 +12,7 @@ extension Datagrams {
         _ key: FlowKey, _ endpointKey: EndpointKey, _ client: SocketAddress, to destination: SocketAddress, name: DomainName?,
         _ decision: Decision, _ side: any ClientSide
     ) -> Flow? {
-        while let flow = table.inTheWay(of: client.address) {
-            // What came for it together with this one goes first. What is told of that may end it.
-            if flow.firstEntry >= 0 { sendUp() }
-            guard flow.isOpen else { continue }
-            finish(flow, .flowEvicted)
-            counters.evicted.wrappingAdd(1, ordering: .relaxed)
-        }
-        endThoseDone()
+        while let flow = table.inTheWay(of: client.address) { evict(flow) }
         let endpoint = endpoints[endpointKey] ?? Endpoint(endpointKey, client, side)
         let way: Flow.Way
         var upstream: String?
@@ -91,14 +84,35 @@ extension Datagrams {
 
     func mapping(of endpoint: Endpoint, _ options: Mapping.Options) throws(SocketError) -> Mapping {
         if let known = endpoint.mappings.first(where: { $0.options == options }) { return known }
+        makeRoom(forDescriptors: 1)
         let mapping = try Mapping(options, of: endpoint, self)
         endpoint.mappings.append(mapping)
         return mapping
     }
 
+    /// Sockets towards everybody that there may be: each flow has a descriptor, and an association takes two.
+    private var mostSockets: Int { table.limit - 2 * associations }
+
+    func takeSocket(_ options: Mapping.Options) throws(SocketError) -> OutsideSocket {
+        try sockets.take(options, turn: worker.loop.now, limit: mostSockets)
+    }
+
     /// Takes back the socket of a mapping that has ended.
     func giveBack(_ socket: OutsideSocket) {
-        sockets.giveBack(socket, turn: worker.loop.now, room: table.limit - table.count)
+        sockets.giveBack(socket, turn: worker.loop.now, limit: mostSockets)
+    }
+
+    /// Ends flows until there are so many descriptors for another one: where many go through proxies, fewer than `max_flows` fit.
+    private func makeRoom(forDescriptors more: Int) {
+        while sockets.taken + more > mostSockets, let flow = table.longestSilent { evict(flow) }
+    }
+
+    private func evict(_ flow: Flow) {
+        // What came for it together with another one goes first. What is told of that may end it.
+        if flow.firstEntry >= 0 { sendUp() }
+        guard flow.isOpen else { return }
+        finish(flow, .flowEvicted)
+        counters.evicted.wrappingAdd(1, ordering: .relaxed)
     }
 
     /// - Returns: nil: there are too many.
@@ -107,6 +121,8 @@ extension Datagrams {
         guard associations < table.mostAssociations,
             table.associations(of: endpoint.client.address) < table.mostAssociationsOfOne
         else { return nil }
+        makeRoom(forDescriptors: 2)
+        sockets.makeRoom(for: 2, limit: mostSockets)
         let association = Association(routes, index, of: endpoint, self)
         associations += 1
         endpoint.associations.append(association)

@@ -32,13 +32,16 @@ final class Mapping {
         self.options = options
         self.endpoint = endpoint
         self.datagrams = datagrams
-        socket = try datagrams.sockets.take(options, turn: datagrams.worker.loop.now)
+        socket = try datagrams.takeSocket(options)
         socket.mapping = self
     }
 
     func ready(_ events: UInt32) {
-        if events & cs_epoll_err != 0 { takeErrors() }
-        if events & cs_epoll_in != 0 { datagrams.receive(self) }
+        if events & cs_epoll_err != 0 {
+            takeErrors()
+            datagrams.endThoseDone()
+        }
+        if events & cs_epoll_in != 0, flows > 0 { datagrams.receive(self) }
     }
 
     func add(_ flow: Flow) {
