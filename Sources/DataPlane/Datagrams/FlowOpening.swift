@@ -12,7 +12,7 @@ extension Datagrams {
         _ key: FlowKey, _ endpointKey: EndpointKey, _ client: SocketAddress, to destination: SocketAddress, name: DomainName?,
         _ decision: Decision, _ side: any ClientSide
     ) -> Flow? {
-        while let flow = table.inTheWay(of: client.address) { evict(flow) }
+        while let flow = table.inTheWay(of: client.address, sparing: endpointKey) { evict(flow) }
         let endpoint = endpoints[endpointKey] ?? Endpoint(endpointKey, client, side)
         let way: Flow.Way
         var upstream: String?
@@ -84,14 +84,13 @@ extension Datagrams {
 
     func mapping(of endpoint: Endpoint, _ options: Mapping.Options) throws(SocketError) -> Mapping {
         if let known = endpoint.mappings.first(where: { $0.options == options }) { return known }
-        makeRoom(forDescriptors: 1)
         let mapping = try Mapping(options, of: endpoint, self)
         endpoint.mappings.append(mapping)
         return mapping
     }
 
-    /// Sockets towards everybody that there may be: each flow has a descriptor, and an association takes two.
-    private var mostSockets: Int { table.limit - 2 * associations }
+    /// Sockets towards everybody that there may be: those that are kept leave what flows could take (`Limits`) to them.
+    private var mostSockets: Int { table.limit - associations }
 
     func takeSocket(_ options: Mapping.Options) throws(SocketError) -> OutsideSocket {
         try sockets.take(options, turn: worker.loop.now, limit: mostSockets)
@@ -102,15 +101,15 @@ extension Datagrams {
         sockets.giveBack(socket, turn: worker.loop.now, limit: mostSockets)
     }
 
-    /// Ends flows until there are so many descriptors for another one: where many go through proxies, fewer than `max_flows` fit.
-    private func makeRoom(forDescriptors more: Int) {
-        while sockets.taken + more > mostSockets, let flow = table.longestSilent { evict(flow) }
+    /// Ends flows that are too many since the limit was lowered.
+    func makeRoom() {
+        while table.count > table.limit, let flow = table.longestSilent() { evict(flow) }
+        sockets.makeRoom(for: 0, limit: mostSockets)
     }
 
-    private func evict(_ flow: Flow) {
-        // What came for it together with another one goes first. What is told of that may end it.
-        if flow.firstEntry >= 0 { sendUp() }
-        guard flow.isOpen else { return }
+    /// Ends a flow that is in the way, or sends what came for it together with others: after that, another one may be.
+    func evict(_ flow: Flow) {
+        guard flow.firstEntry < 0 else { return sendUp() }
         finish(flow, .flowEvicted)
         counters.evicted.wrappingAdd(1, ordering: .relaxed)
     }
@@ -121,8 +120,7 @@ extension Datagrams {
         guard associations < table.mostAssociations,
             table.associations(of: endpoint.client.address) < table.mostAssociationsOfOne
         else { return nil }
-        makeRoom(forDescriptors: 2)
-        sockets.makeRoom(for: 2, limit: mostSockets)
+        sockets.makeRoom(for: 1, limit: mostSockets)
         let association = Association(routes, index, of: endpoint, self)
         associations += 1
         endpoint.associations.append(association)
