@@ -228,6 +228,9 @@ public final class Worker: @unchecked Sendable {
     /// client that is well begins at once: it must not be reset because others wait their turn.
     var mostHandshakesOfOne: Int { max(settings.maxSessions / 2, 8) }
 
+    /// What a listener does now with what it accepts; nil: there is none of that name any more.
+    func listenerSettings(named name: String) -> ListenerSettings? { listeners.first { $0.settings.name == name }?.settings }
+
     func isOurselves(_ destination: OriginalDestination) -> Bool {
         selfCheck.isOurselves(destination, now: loop.now)
     }

@@ -28,7 +28,7 @@ extension PatientSituations {
                 let rest = try stage.client.drain(exchange.client)
                 #expect(rest.int("bytes") == 0 && rest.end == "fin")
                 #expect(try stage.server.drain(exchange.server).int("bytes") == 0)
-                #expect(try stage.clearway.records("request").count == 1)
+                #expect(try stage.clearway.waitForRequests(1).count == 1)
                 let next = try stage.client.connect(Self.variant.family.server, exchange.listener.int("port")).socket
                 try stage.client.send(next, Self.request)
                 #expect(try stage.client.receive(next, 12) == "HTTP/1.1 403")
@@ -58,6 +58,49 @@ extension PatientSituations {
                 try exchange.ask(Self.request, seen: Self.request)
                 try exchange.answer(Self.head + "abcd", seen: Self.head + "abcd")
                 #expect(try stage.client.drain(exchange.client).end == "fin")
+            }
+        }
+
+        /// A client that does not even take what comes before a response is not told that the server is late: it is the one who is.
+        @Test func nobodyTakesInterimResponses() throws {
+            try play(Self.variant, configuration: Self.configuration(timeouts: "idle = \"1s\"")) { stage in
+                let (host, listener) = (Self.variant.family.server, try stage.server.listen(Self.variant.family.server))
+                let client = try stage.client.connect(host, listener.int("port"), ["receive_buffer": 4_096]).socket
+                try stage.client.send(client, Self.request)
+                let server = try stage.server.accept(listener).socket
+                #expect(try stage.server.receive(server, Self.request.utf8.count) == Self.request)
+                let field = "Link: \(String(repeating: "x", count: 15_000))\r\n"
+                try stage.server.send(server, "HTTP/1.1 103 Early Hints\r\n\(field)\(field)\r\n")
+                let record = try stage.clearway.waitForRequests(1)[0]
+                #expect(record.ending == "client-slow" && record.int("status") <= 0)
+                #expect(try stage.server.drain(server).end == "ECONNRESET")
+                #expect(try stage.client.drain(client).end == "ECONNRESET")
+                #expect(try stage.topology.router.require(["ss", "-Htn", "state", "fin-wait-1"]) == "")
+            }
+        }
+
+        /// The server answers before it has heard the request to its end, and the client looks only when it has said everything: it has all of
+        /// the answer, however much of the request is on its way to nobody.
+        @Test func anAnswerThatComesEarly() throws {
+            try play(Self.variant, configuration: Self.configuration()) { stage in
+                // Room for the whole request where it comes from.
+                try stage.topology.client.require(["sysctl", "-w", "net.ipv4.tcp_wmem=4096 16777216 16777216"])
+                let (host, size) = (Self.variant.family.server, 20_000_000)
+                let listener = try stage.server.perform("listen", ["host": host, "receive_buffer": 65_536])
+                let client = try stage.client.connect(host, listener.int("port")).socket
+                let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n"
+                try stage.client.send(client, request)
+                let server = try stage.server.accept(listener).socket
+                #expect(try stage.server.receive(server, request.utf8.count) == request)
+                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: \(size)\r\n\r\n"
+                try stage.server.send(server, head)
+                let pouring = try stage.server.begin("pour", ["socket": server, "bytes": size])
+                let asking = try stage.client.perform("pour", ["socket": client, "bytes": 8_000_000])
+                #expect(asking.end == "done")
+                #expect(try stage.client.receive(client, head.utf8.count) == head)
+                let body = try stage.client.drain(client)
+                #expect(body.int("bytes") == size && body.end == "fin")
+                #expect(try stage.server.answer(to: pouring).string("digest") == body.string("digest"))
             }
         }
     }

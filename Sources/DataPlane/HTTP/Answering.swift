@@ -1,3 +1,5 @@
+internal import CSockets
+internal import Glibc
 internal import Policy
 internal import Protocols
 
@@ -32,7 +34,7 @@ extension HTTPRelay {
     /// The last thing that the client hears is on its way out, then the end.
     func close() -> Step {
         switch flush() {
-        case .waiting, .budgetUsed: return .goOn
+        case .waiting, .budgetUsed: return throwAway() ? .comeBack : .goOn
         case .sinkFailed: return .ended(.clientReset)
         case .sourceFailed, .finished: return .dismiss(lastEnding)
         }
@@ -40,6 +42,27 @@ extension HTTPRelay {
 
     /// Bytes for the client that its socket has not taken yet.
     var owed: UInt64 { (down.rest == nil ? 0 : UInt64(down.restEnd - down.restStart)) + UInt64(down.inPipe) }
+
+    /// ... and those that its side has not acknowledged.
+    var untaken: UInt64 {
+        var unacknowledged: Int32 = 0
+        _ = cs_unacknowledged(client, &unacknowledged)
+        return UInt64(max(unacknowledged, 0)) + owed
+    }
+
+    /// Reads what the client sends on and nobody wants: it may be one that looks at its answer only when it has said everything.
+    ///
+    /// - Returns: whether there may be more, which others do not have to wait for.
+    func throwAway() -> Bool {
+        var thrownAway = 0
+        while up.isReadable, thrownAway < Resources.budget {
+            let count = cs_receive(client, resources.buffer, Resources.bufferSize)
+            thrownAway += max(count, 0)
+            // Also at its end, or when it is broken: sending tells of that.
+            if count <= 0, count != -Int(EINTR) { up.isReadable = false }
+        }
+        return up.isReadable
+    }
 
     /// Hands them on.
     func flush() -> Moved {

@@ -63,11 +63,9 @@ extension HTTPRelay {
     func checkPace() -> Step? {
         let rate = session.worker.settings.minBodyRate
         guard rate > 0, pace.dueAt <= now else { return nil }
-        var unacknowledged: Int32 = 0
-        _ = cs_unacknowledged(client, &unacknowledged)
         let sight = BodyPace.Sight(
             received: up.moved, sendingSince: awaitsBody ? transaction?.startedAt : nil,
-            sent: down.moved + owed, unacknowledged: UInt64(max(unacknowledged, 0)) + owed)
+            sent: down.moved + owed, unacknowledged: untaken)
         guard pace.look(sight, now: now, atLeast: rate) else { return nil }
         let hasHeard = transaction?.response.isWaiting != true || sight.unacknowledged > 0
         guard !hasHeard else { return .ended(.clientSlow) }

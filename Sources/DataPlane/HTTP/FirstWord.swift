@@ -14,8 +14,10 @@ extension Session {
     }
 
     /// Looks at the client's first bytes without taking them. Of a client that is silent, the upstream may be one that speaks first: it is
-    /// connected, and whoever says something first decides. A client cannot wait until nobody listens.
-    func firstWord(_ http: HTTPSettings) async -> FirstWord {
+    /// connected, and whoever says something first decides. A client cannot wait until nobody listens; a stop does not wait for a connection
+    /// that nobody may ever use.
+    func firstWord() async -> FirstWord {
+        guard let http = settings.http else { return .other }
         var deadline = worker.loop.now + (http.relaysOthers ? worker.settings.sniffTimeout : worker.settings.handshakeTimeout)
         var hasBegun = false
         while true {
@@ -23,9 +25,14 @@ extension Session {
             let buffer = worker.resources.buffer
             let count = cs_peek(raw, buffer, Sniff.limit)
             if count > 0 {
-                switch speaksHTTP(Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count), http) {
-                // By which rules, if those that it came under are gone? Whoever was silent so long asks again over another connection.
-                case true: return upstream != nil && isOutdated ? .ended(.clientFIN) : .http
+                // Nobody has said anything before: the rules that are in force now say what this is, and where it goes.
+                let isCurrent = renew()
+                switch speaksHTTP(Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)) {
+                case true where isCurrent: return .http
+                // By which rules, if its listener is gone? It is asked again over another connection.
+                case true:
+                    await takeLeave(atMost: Self.shortLeave)
+                    return .ended(.clientFIN)
                 case false: return .other
                 case nil:
                     guard !hasClientEnded else { return .other }
@@ -41,8 +48,12 @@ extension Session {
                 return .ended(.clientGone)
             }
             if hasUpstreamSpoken { return .other }
-            if let ended = await wait(upstream == nil ? .sniffing : .listening, until: deadline) { return .ended(ended) }
-            guard isSetUpTimeOver else { continue }
+            let end = count > 0 ? .max : unusedUntil
+            guard end > worker.loop.now else { return .ended(.clientFIN) }
+            if let ended = await wait(upstream == nil ? .sniffing : .listening, until: min(deadline, end)) {
+                return .ended(ended)
+            }
+            guard deadline <= worker.loop.now else { continue }
             if count > 0 || upstream != nil || !http.relaysOthers { return .ended(count > 0 ? .clientSlow : .proxyIdle) }
             if let failed = await decideAndDial() { return .ended(failed) }
             deadline = worker.settings.idleTimeout == 0 ? .max : worker.loop.now + worker.settings.idleTimeout
@@ -50,7 +61,8 @@ extension Session {
     }
 
     /// - Returns: nil: these bytes do not say.
-    private func speaksHTTP(_ bytes: Span<UInt8>, _ http: HTTPSettings) -> Bool? {
+    private func speaksHTTP(_ bytes: Span<UInt8>) -> Bool? {
+        guard let http = settings.http else { return false }
         let isJudged = http.seesToRequests || routes.policy.asksForWhatRequestsSay
         guard http.relaysOthers, !isJudged else { return beginsHTTP(bytes, isJudged: isJudged) }
         // HTTP/2 is another protocol, but its requests would be judged by nobody: it is carried where nobody asks for them.

@@ -27,7 +27,7 @@ extension Session {
             }
             // An end that came with the bytes brings no further edge.
             guard !hasClientEnded else { return .success(false) }
-            if let ended = await wait(.negotiating, until: deadline) { return .failure(Refused(ending: ended)) }
+            if let ended = await awaitMore(until: deadline, hasBegun: count > 0) { return .failure(Refused(ending: ended)) }
         }
     }
 

@@ -40,8 +40,8 @@ final class HTTPRelay {
     unowned(unsafe) let session: Session
     let client: Int32
     var upstream: Int32 = -1
-    let requestWriter: MessageWriter
-    let responseWriter: MessageWriter
+    var requestWriter: MessageWriter
+    var responseWriter: MessageWriter
     /// From the client, and from the upstream: their flags are kept over all transactions.
     var up = Direction()
     var down = Direction()
@@ -187,7 +187,7 @@ final class HTTPRelay {
     /// - Returns: nil, here and below: there is more to do.
     private func exchange() -> Step? {
         let before = up.moved &+ down.moved
-        // Behind a whole response, the rest of a body is of no use to anybody.
+        // Behind a whole response, the rest of a body is of no use to anybody: it is thrown away below.
         let requestStep =
             transaction!.request.isDone ? flushUp() : transaction!.response.isDone ? .finished : moveRequestBody()
         switch requestStep {
@@ -210,6 +210,7 @@ final class HTTPRelay {
         // Only now is the client done with this one, and its time for the next one begins.
         if transaction!.response.isDone, responseStep != .waiting { return endTransaction() }
         if requestStep == .budgetUsed { return .comeBack }
+        if transaction!.response.isDone, !transaction!.request.isDone, throwAway() { return .comeBack }
         acknowledge()
         return .goOn
     }
@@ -297,7 +298,9 @@ final class HTTPRelay {
         case .head where owed > 0: return after(lastActivity, worker.settings.idleTimeout)
         case .head where headBegunAt == 0:
             return min(after(lastActivity, worker.settings.httpIdleTimeout), after(lastActivity, worker.settings.idleTimeout))
-        case .head: return after(headBegunAt, worker.settings.handshakeTimeout)
+        case .head:
+            let end = after(headBegunAt, worker.settings.handshakeTimeout)
+            return stash.isEmpty ? min(end, session.unusedUntil) : end
         case .opening: return .max
         case .exchanging, .closing:
             let idle = after(lastActivity, worker.settings.idleTimeout)
@@ -318,9 +321,11 @@ final class HTTPRelay {
         switch phase {
         case .head where owed > 0: return .ended(.proxyIdle)
         case .head where headBegunAt == 0: return .dismiss(.clientFIN)
-        case .head where stash.isEmpty: return .dismiss(.clientSlow)
+        case .head where stash.isEmpty: return .dismiss(session.unusedUntil <= now ? .clientFIN : .clientSlow)
         case .head: return say(ErrorPage(408, "The request took too long to come."), .clientSlow)
         case .opening: return .goOn
+        // It has not even taken what the server has said so far: it would not take more.
+        case .exchanging where transaction?.response.isWaiting == true && untaken > 0: return .ended(.clientSlow)
         case .exchanging where transaction?.response.isWaiting == true && transaction?.request.isDone == true:
             return say(ErrorPage(504, "The server does not answer."), halfClosed ?? .proxyIdle)
         case .exchanging where halfClosed != nil: return .ended(.proxyHalfClose)

@@ -2,6 +2,7 @@ internal import CSockets
 internal import Glibc
 internal import Policy
 internal import Protocols
+internal import TLS
 internal import TransparentSockets
 
 // A session whose client speaks HTTP: how its relay begins, and what becomes of what it asks for.
@@ -28,12 +29,12 @@ extension Session {
             return nil
         }
         if let failed = arrive() { return failed }
-        switch await firstWord(http) {
+        switch await firstWord() {
         case .http:
             startHTTP(holding: source)
             return nil
         case .other:
-            guard http.relaysOthers else { return refuse(.clientProtocol, "it speaks no HTTP") }
+            guard settings.http?.relaysOthers == true else { return refuse(.clientProtocol, "it speaks no HTTP") }
             if upstream == nil, let failed = await decideAndDial() { return failed }
             startRelay()
             worker.handshakes.end(source)
@@ -87,12 +88,19 @@ extension Session {
         case .open: goOn { await $0.openUpstream() }
         case .switched: changeProtocol()
         case .dismiss(let ending):
+            leaveUpstream(ending)
             goOn {
-                await $0.takeLeave()
+                await $0.takeLeave(atMost: ending == .clientSlow ? Self.shortLeave : Self.longLeave)
                 $0.finish(ending)
             }
         case .ended(let ending): finish(ending)
         }
+    }
+
+    /// The upstream does not wait while the client takes its leave.
+    private func leaveUpstream(_ ending: Ending) {
+        if ending.isOrderly { channel?.close() } else if let upstreamRaw { _ = cs_reset_on_close(upstreamRaw) }
+        http?.dropUpstream()
     }
 
     private func goOn(_ work: @escaping (Session) async -> Void) {
@@ -118,14 +126,18 @@ extension Session {
         settle(step)
     }
 
-    /// Its listener, users, rules and upstreams are those before a reload.
-    var isOutdated: Bool { routes !== worker.settings.routes }
-
     /// Clients ask no more over a connection of a draining worker, or one from before a reload.
     func drainHTTP() {
-        guard phase == .exchanging, let http else { return }
+        switch phase {
         // What is under way comes first; whoever has asked meanwhile is heard.
-        if case .head = http.phase { settle(http.step()) }
+        case .exchanging:
+            guard let http, case .head = http.phase else { return }
+            settle(http.step())
+            if phase == .exchanging { setHTTPDeadline() }
+        // Whoever waits for a client's first bytes looks at what has changed.
+        case .negotiating, .sniffing, .listening: wake(nil)
+        default: break
+        }
     }
 
     private func changeProtocol() {

@@ -61,7 +61,8 @@ extension HTTPRelay {
         if count != stash.count { stash = Array(Span(_unsafeStart: bufferBytes, count: count)) }
         guard count > 0 else {
             giveBack(reader)
-            return isEnding && headBegunAt == 0 ? .dismiss(.clientFIN) : .goOn
+            let isOver = headBegunAt == 0 ? isEnding : session.unusedUntil <= now
+            return isOver ? .dismiss(.clientFIN) : .goOn
         }
         requestReader = reader
         // Who says it piece by piece takes part in the handshakes again.
@@ -87,7 +88,7 @@ extension HTTPRelay {
         }
         if !isCleared {
             // One that is not the first is asked again, and by the new rules, when its connection ends before it has been answered.
-            if self.count > 0, session.isOutdated { return .dismiss(.clientFIN) }
+            if session.isOutdated, self.count > 0 || !renew() { return .dismiss(.clientFIN) }
             let judged = session.judge(message, reader, bytes, in: self)
             switch message.stoppedHere(session.permitted(judged, message, reader, bytes, in: self)) {
             case .forward(let action):
@@ -126,6 +127,20 @@ extension HTTPRelay {
         }
         isCleared = false
         return forward(message, consume reader, bytes)
+    }
+
+    /// Has the first request judged by the rules that are in force now: what the former ones have found out counts no more.
+    ///
+    /// - Returns: false: there are none for it.
+    private func renew() -> Bool {
+        dropUpstream()
+        guard session.renew() else { return false }
+        (requestWriter, responseWriter) = (session.requestWriter, session.responseWriter)
+        session.user = nil
+        acceptedCredentials = []
+        refusedCredentials = nil
+        permission = nil
+        return true
     }
 
     /// Writes the head anew, for the upstream, with what has come of the body.

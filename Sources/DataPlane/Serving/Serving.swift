@@ -35,7 +35,7 @@ extension Session {
             return ending
         case .request(let request, let handshake):
             worker.handshakes.end(source)
-            let ending = await serve(request, service, handshake)
+            let ending = await serve(request, handshake)
             if let ending, !ending.isClientGone, !isServed {
                 let isUnknown = socks?.stage == .command
                 await dismiss(handshake.answer(isUnknown ? .commandNotSupported : ServingOutcome(ending, cause)))
@@ -54,8 +54,11 @@ extension Session {
 
     func tooManyOfOne() -> Ending { refuse(.proxyLimit, "too many clients of this address have not said yet what they want") }
 
-    private func serve(_ request: ServedRequest, _ service: Service, _ handshake: any ServingHandshake) async -> Ending? {
+    private func serve(_ request: ServedRequest, _ handshake: any ServingHandshake) async -> Ending? {
         requested = request.target
+        guard !isOutdated || renew(handshake), let service = settings.service else {
+            return refuse(.proxyRejected, "what this listener serves has changed meanwhile")
+        }
         switch request.command {
         case .connect: break
         case .bind where service.servesBind: return await bind(for: request.target, service, handshake)
@@ -69,6 +72,15 @@ extension Session {
         if let failed = await connect(to: request.target, service) { return failed }
         guard let local else { return .proxyError }
         return tell(handshake.answer(.succeeded(bound: local.value)))
+    }
+
+    /// Takes the rules that are in force now for a request that was begun before. Its client has shown who it is, if it had to by then.
+    ///
+    /// - Returns: false: it must show more now.
+    private func renew(_ handshake: any ServingHandshake) -> Bool {
+        guard renew() else { return false }
+        if let login = settings.service?.login, user.map({ login.users.has($0) }) != true { return false }
+        return handshake is SOCKSServer || settings.http?.authorization == nil
     }
 
     /// Relays a client's datagrams for as long as its connection lasts.
@@ -127,12 +139,14 @@ extension Session {
 
     private func readRequest(_ service: Service, until deadline: UInt64) async -> Negotiated {
         var handshake = service.handshake
+        var hasBegun = false
         if handshake is SOCKSServer { socks = SOCKSProgress() }
         while true {
             guard let raw = clientRaw else { return .ended(.proxyError, answer: []) }
             let buffer = worker.resources.buffer
             let count = cs_peek(raw, buffer, handshake.map { type(of: $0).longestPart } ?? 1)
             if count > 0 {
+                hasBegun = true
                 let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
                 if handshake == nil {
                     guard let chosen = service.handshake(for: bytes[0]) else {
@@ -175,10 +189,19 @@ extension Session {
             }
             // An end that came with the bytes brings no further edge.
             guard !hasClientEnded else { return .ended(.clientGone, answer: []) }
-            if let ended = await wait(.negotiating, until: deadline) {
+            if let ended = await awaitMore(until: deadline, hasBegun: hasBegun) {
                 return .ended(ended, answer: ended == .clientSlow ? handshake?.lateAnswer ?? [] : [])
             }
         }
+    }
+
+    /// Waits for more of what a client says.
+    ///
+    /// - Parameter hasBegun: it has said something.
+    func awaitMore(until deadline: UInt64, hasBegun: Bool) async -> Ending? {
+        let end = hasBegun ? deadline : min(deadline, unusedUntil)
+        let ended = await wait(.negotiating, until: end)
+        return ended == .clientSlow && end < deadline ? .clientFIN : ended
     }
 
     /// Whether the client is who it says it is. Fails closed.
@@ -223,31 +246,11 @@ extension Session {
         return sent == answer.count ? nil : .clientGone
     }
 
-    /// Says why it cannot be, and sees that it arrives: what the client still sends is thrown away, for closing a socket with unread bytes
-    /// would reset it, and the answer be lost.
+    /// Says why it cannot be, and sees that it arrives.
     func dismiss(_ answer: [UInt8]) async {
         guard !answer.isEmpty, tell(answer) == nil else { return }
-        await takeLeave()
+        await takeLeave(atMost: Self.shortLeave)
     }
-
-    /// Ends our side, and waits a moment for the client to end its own.
-    func takeLeave() async {
-        guard let raw = clientRaw else { return }
-        _ = cs_shutdown(raw, Int32(SHUT_WR))
-        isDismissed = true
-        let deadline = worker.loop.now + Self.longestDismissal
-        var thrownAway = 0
-        while thrownAway < Resources.budget {
-            let count = cs_receive(raw, worker.resources.buffer, Resources.bufferSize)
-            if count == 0 { return }
-            thrownAway += max(count, 0)
-            if count > 0 || count == -Int(EINTR) { continue }
-            guard count == -Int(EAGAIN), await wait(.negotiating, until: deadline) == nil else { return }
-        }
-    }
-
-    /// Nanoseconds that a client gets to take its answer and leave.
-    private static var longestDismissal: UInt64 { 1_000_000_000 }
 }
 
 extension Service {

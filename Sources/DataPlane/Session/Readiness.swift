@@ -34,6 +34,7 @@ extension Session {
     func goOn() {
         isQueued = false
         if phase == .exchanging, let http { return settle(http.step()) }
+        if phase == .negotiating { return wake(nil) }
         guard phase == .relaying else { return }
         settle(relay!.step(worker.resources, now: worker.loop.now))
     }
@@ -80,6 +81,14 @@ extension Session {
         case .associated: finish(.proxyDrain)
         case .settingUp, .ending: break
         }
+    }
+
+    /// Until when, in monotonic nanoseconds, a stop waits for a client that has said nothing yet: one that has only just connected may be about
+    /// to. On an intercepted connection, it is the server's turn as well, whatever they speak.
+    var unusedUntil: UInt64 {
+        guard worker.isDraining else { return .max }
+        let isIntercepted = settings.service == nil && settings.http?.origin == nil
+        return startedAt &+ (isIntercepted ? 3_000_000_000 : 1_000_000_000)
     }
 
     private func note(client events: UInt32) {

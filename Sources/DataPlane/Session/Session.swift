@@ -13,7 +13,8 @@ internal import TransparentSockets
 final class Session {
     /// Outlives every session of its own.
     unowned(unsafe) let worker: Worker
-    let settings: ListenerSettings
+    /// Its listener's, as it was when the client came.
+    var settings: ListenerSettings
     let client: ClientAddress
     var socket: AcceptedConnection?
     var upstream: Descriptor?
@@ -29,8 +30,8 @@ final class Session {
     var socks: SOCKSProgress?
     /// What this session holds open, in place of carrying bytes for a client.
     private var association: Association?
-    /// Taken at the start, for reloads do not concern sessions that are there.
-    let routes: Routes
+    /// Taken at the start, for reloads do not concern sessions that are there, once something was done for them: see ``renew()``.
+    var routes: Routes
     var decision = Decision(.direct, rule: nil)
     /// The sniffed one.
     var name: DomainName?
@@ -43,7 +44,7 @@ final class Session {
     private var depth = 0
     /// The proxies that it passes through, the farthest first.
     var members: [UpstreamMember] = []
-    private let startedAt: UInt64
+    let startedAt: UInt64
     private var openedAt: UInt64 = 0
     var id = SlotID(index: 0, generation: 0)
     /// Why the upstream was not reached; of several attempts, the last one.
