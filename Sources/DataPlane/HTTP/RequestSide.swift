@@ -166,7 +166,8 @@ extension HTTPRelay {
             transaction!.request = up.left == 0 ? .done : .plain
         case .chunked:
             var chunks = ChunkedReader(
-                omitting: requestWriter.changes.omitted.adding(session.routes.askedFields),
+                omitting: requestWriter.changes.omitted.adding(session.routes.askedFields)
+                    .adding(message.connectionFields(bytes)),
                 omittingForwarded: requestWriter.forwarded != nil)
             do throws(MessageFault) {
                 let length = try decode(
