@@ -200,6 +200,23 @@ extension Situations {
             }
         }
 
+        /// Not even to one that is refused, or does not come (RFC 9110 §9.3.2).
+        @Test func answersToHeadHaveNoBody() throws {
+            var configuration = Self.inFront()
+            configuration.timeouts = "handshake = \"300ms\""
+            try play(Variant(), configuration: configuration) { stage in
+                let rows = [
+                    ("HEAD / HTTP/1.1\r\n\r\n", 400), ("HEAD / HTTP/1.1\r\nHost : a\r\n\r\n", 400), ("HEAD / HTTP/1.1\r\nHo", 408),
+                    ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", 502),
+                ]
+                let heard = try stage.exchange(rows.map { Exchange($0.0, Array($0.0.utf8)) }, port: 80)
+                for (row, heard) in zip(rows, heard) {
+                    #expect(
+                        heard.text.hasPrefix("HTTP/1.1 \(row.1) ") && heard.text.hasSuffix("\r\n\r\n"), "\(row.0): \(heard.text)")
+                }
+            }
+        }
+
         /// Nobody would see what comes behind it.
         @Test func noTunnelsToServersOfOurs() throws {
             var configuration = ClearwayConfiguration()
