@@ -21,6 +21,7 @@ import Testing
             "<a href='/{name}'>", "<p title={client}>{name}", "<p class=x title='{name}'>", "<img alt='a'/title='{url}'>",
             "<img src='/pixel?u={url}'>", "<form action='https://a.example/ask?u={url}'>", "<p data-href={url}>",
             "<area href={url}>",
+            "<svg><path d='M0 0'/></svg><!-- x --><p>{url}", "<math><mi>x</mi></math><a href='{url}'>{name}</a>",
             "<p>javascript: {url}", "<scripts>{url}</scripts>", "<img alt='{url}'onclick='x'>", "<title>{url}</title>",
         ] { #expect(place(page) == nil, "\(page)") }
     }
@@ -64,6 +65,15 @@ import Testing
             ("<svg><textarea><script>var u=\"{url}\"</script></textarea></svg>", .code), ("<svg><title><script>{url}", .code),
             ("<svg><![CDATA[><x y=\"]]><script>document.title='{url}'</script>\"></svg>", .code),
             ("<svg><style><image href=x onerror=\"</style>g='{url}'\">", .code), ("<math><title></title></math>{url}", .code),
+            // Where a drawing ends depends on what is in it, and a set of frames has no other elements.
+            ("<svg><svg></svg><textarea><script>var u='{url}'</script></textarea></svg>", .code),
+            ("<svg></math><textarea><script>var u='{url}'</script></textarea></svg>", .code),
+            ("<svg><math></math><title><script>var u='{url}'</script></title></svg>", .code),
+            ("<svg><foreignObject><div></svg></div></foreignObject><textarea><script>var u='{url}'</script></textarea>", .code),
+            ("<svg><svg></svg><style><image href=x onerror=\"</style>g='{url}'\">", .code),
+            ("<svg><svg></svg><![CDATA[><x y=\"]]><script>document.title='{url}'</script>\"></svg>", .code),
+            ("<frameset><textarea><frame src=\"{name}:{url}\">", .code), ("<svg></svg><style>p {}</style><p>{url}", .code),
+            ("<img src=x attributionsrc='{url}'>", .attribute("attributionsrc")),
             ("<noscript><p title=\"</noscript><img src=x onerror=g='{url}'>\"></noscript>", .code),
             ("<select><title><script>{url}", .code),
             ("<!-- {url} -->", .code), ("<!--{rule}> <x y=\"--><img src=x onerror=g='{url}'>\">", .code),

@@ -43,6 +43,38 @@ extension Situations {
             }
         }
 
+        /// Who opens a flow keeps its outside endpoint as long as another can go: one asks who it is, and then speaks with its peer.
+        @Test func whoOpensAFlowKeepsItsPort() throws {
+            try play(Variant(), start: false) { stage in
+                try stage.startDatagrams(Self.configuration(4))
+                let echoes = try (0..<3).map { _ in try stage.datagramEcho() }
+                let clients = try (0..<2).map { _ in try stage.client.datagramSocket("192.0.2.2").socket }
+                for (client, echo) in [(0, 0), (1, 1), (0, 2)] {
+                    #expect(try stage.client.ask(clients[client], echoes[echo]) == [echoes[echo].name])
+                }
+                #expect(try echoes[0].speakers == echoes[2].speakers)
+                let evicted = try stage.clearway.waitForFlows(1)
+                #expect(
+                    evicted.map { "\($0.string("destination")) \($0.ending)" } == ["198.51.100.2:\(echoes[1].port) flow-evicted"])
+            }
+        }
+
+        @Test func whatIsTooManyAfterAReloadGoes() throws {
+            try play(Variant(), start: false) { stage in
+                let clearway = try stage.startDatagrams(Self.configuration(8))
+                let echo = try stage.datagramEcho()
+                let atStart = clearway.descriptors
+                for _ in 0..<4 {
+                    #expect(try stage.client.ask(try stage.client.datagramSocket("192.0.2.2").socket, echo) == [echo.name])
+                }
+                try clearway.reload(Self.configuration(2))
+                #expect(try clearway.waitForFlows(2).map(\.ending) == ["flow-evicted", "flow-evicted"])
+                // What answers from the echo's port has one as well.
+                try waitUntil("descriptors of two") { clearway.descriptors == atStart + 2 + 1 }
+                #expect(try clearway.totals().total("evicted") == 2)
+            }
+        }
+
         /// Datagrams for more places than there may be flows, all at once: each is sent before its flow has to go.
         @Test func whatComesTogetherIsSentBeforeItsFlowGoes() throws {
             try play(Variant(), start: false) { stage in

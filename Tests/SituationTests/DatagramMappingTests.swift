@@ -76,6 +76,25 @@ extension Situations {
             }
         }
 
+        /// What the router itself sends from that port later is no loop.
+        @Test func aPreservedPortIsTheRoutersAgain() throws {
+            var configuration = ClearwayConfiguration.datagrams(preserved: .addressAndPort, timeouts: "flow = \"1s\"")
+            configuration.listeners.append(
+                ClearwayConfiguration.Listener(
+                    name: "own", listen: "[::]:1082", scope: .local, more: "protocols = [\"udp\"]\nports = [7001]"))
+            try play(Variant(), start: false) { stage in
+                let clearway = try stage.startDatagrams(configuration)
+                let echo = try stage.datagramEcho(port: 7_001)
+                #expect(
+                    try stage.client.ask(try stage.client.datagramSocket(Family.v4.client, port: 5_555).socket, echo) == [echo.name]
+                )
+                _ = try clearway.waitForFlows(1)
+                let router = try stage.peer(in: stage.topology.router)
+                #expect(try router.ask(try router.datagramSocket(Family.v4.wildcard, port: 5_555).socket, echo) == [echo.name])
+                #expect(try clearway.totals().total("flows") == 2)
+            }
+        }
+
         /// A service of the router has the client's port: the flow gets another, as connections do.
         @Test func aPortInTheWayCostsOnlyThePort() throws {
             try play(Variant(), start: false) { stage in

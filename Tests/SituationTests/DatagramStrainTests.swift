@@ -99,6 +99,28 @@ extension Situations {
             }
         }
 
+        /// An association takes two descriptors, a flow that goes by itself one: all there may be fit side by side.
+        @Test func flowsOfBothKindsTakeNoMoreThanWasPlanned() throws {
+            try play(Variant(), start: false) { stage in
+                let hosts = (10..<14).map { "192.0.2.\($0)" }
+                for host in hosts { try stage.topology.client.require(["ip", "address", "add", "\(host)/24", "dev", "eth0"]) }
+                let relay = try Self.relay(stage)
+                try stage.server.perform("release", ["socket": relay])
+                let clearway = try stage.startDatagrams(Self.configuration(8, policy: Self.proxied))
+                let echo = try stage.datagramEcho(port: 7)
+                let atStart = clearway.descriptors
+                for host in hosts {
+                    let socket = try stage.client.datagramSocket(host).socket
+                    try stage.client.sendDatagram(socket, "x", to: [Family.v4.server, 9])
+                    #expect(try stage.client.takeDatagrams(socket).map(\.sender) == ["198.51.100.2 9"])
+                    #expect(try stage.client.ask(try stage.client.datagramSocket(host).socket, echo) == [echo.name])
+                }
+                // What answers from either port has a socket, too.
+                #expect(clearway.descriptors == atStart + 8 + 4 + 2)
+                #expect(try clearway.totals().total("evicted") == 0)
+            }
+        }
+
         /// Whoever has never been sent to, for a rule forbids it, may not answer; nor when everybody may.
         @Test(arguments: ["address-dependent", "endpoint-independent"]) func whatIsRejectedDoesNotAnswer(filtering: String) throws {
             let policy = "[[rule]]\ndestination = \"198.51.100.3\"\naction = \"reject\"\n"

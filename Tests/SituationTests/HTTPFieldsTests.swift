@@ -164,11 +164,12 @@ extension Situations {
             let variant = Variant()
             try play(variant, configuration: InterceptedHTTP.configuration(variant, more: Self.changes)) { stage in
                 let exchange = try MessageExchange(stage)
-                let trailers = "0\r\nX-User: forged\r\nx_gone: 1\r\nX-T: 1\r\n\r\n"
+                let trailers = "0\r\nX-User: forged\r\nx_gone: 1\r\nX-Hop: 1\r\nX-T: 1\r\n\r\n"
                 let head = "Transfer-Encoding: chunked\r\n\r\n"
-                let request = "PUT /x HTTP/1.1\r\nHost: a\r\nX-User: forged\r\n\(head)"
+                let hop = "Connection: X-Hop\r\n"
+                let request = "PUT /x HTTP/1.1\r\nHost: a\r\n\(hop)X-User: forged\r\n\(head)"
                 let seenRequest = "PUT /x HTTP/1.1\r\nHost: a\r\nX-User: ours\r\n\(head)"
-                let response = "HTTP/1.1 200 OK\r\nX-Gone: 1\r\n\(head)"
+                let response = "HTTP/1.1 200 OK\r\n\(hop)X-Gone: 1\r\n\(head)"
                 let seenResponse = "HTTP/1.1 200 OK\r\nX-User: server's\r\n\(head)"
                 let seenTrailers = "0\r\nX-T: 1\r\n\r\n"
                 let interim = "HTTP/1.1 103 Early Hints\r\nX-Gone: 1\r\n\r\n"

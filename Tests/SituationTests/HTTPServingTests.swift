@@ -154,6 +154,69 @@ extension Situations {
             }
         }
 
+        private static func inFront(_ more: String = "") -> ClearwayConfiguration {
+            var configuration = ClearwayConfiguration()
+            configuration.workers = 1
+            configuration.listeners = []
+            configuration.policy = ClearwayConfiguration.servedListener(
+                "http", name: "site", port: 80, reach: nil, more: "origin = \"http://\(server):8081\"\n\(more)")
+            return configuration
+        }
+
+        /// What has come by here before, by whatever it says so, or has been everywhere, goes no further.
+        @Test func circles() throws {
+            let configuration = Self.inFront("request_headers = { remove = [\"Forwarded\"] }")
+            try play(Variant(), configuration: configuration) { stage in
+                let listener = try stage.server.listen(Self.server, port: 8081)
+                let client = try stage.client.connect(Family.v4.routerTowardsClient, 80).socket
+                try stage.client.send(client, "GET / HTTP/1.1\r\nHost: a\r\nCDN-Loop: edge; v=1\r\nVia: 1.1 other\r\n\r\n")
+                let server = try stage.server.accept(listener).socket
+                let seen = try stage.server.receiveUntil(server, "\r\n\r\n")
+                let pattern =
+                    #/GET / HTTP/1\.1\r\nHost: a\r\nCDN-Loop: edge; v=1\r\nVia: 1\.1 other\r\nVia: 1\.1 (\S+)\r\nCDN-Loop: (\S+)\r\n\r\n/#
+                let marks = try #require(seen.wholeMatch(of: pattern), "\(seen)")
+                #expect(marks.1 == marks.2)
+                try stage.server.send(server, Self.response)
+                let rows = [
+                    "Via: 1.1 \(marks.1)", "CDN-Loop: edge, \(marks.1)", "cdn-loop: \(marks.1); x=\"1\"",
+                    "Via: \(Array(repeating: "1.1 x", count: 1_000).joined(separator: ", "))",
+                ]
+                for heard in try stage.exchange(
+                    rows.map { Exchange($0, Array("GET / HTTP/1.1\r\nHost: a\r\n\($0)\r\n\r\n".utf8)) }, port: 80)
+                { #expect(heard.text.hasPrefix("HTTP/1.1 508 "), "\(heard.text)") }
+                #expect(try stage.clearway.waitForRequests(rows.count + 1).count { $0.ending == "proxy-loop" } == rows.count)
+            }
+        }
+
+        private static let noRequests = ["(GET / HTTP/1.1", " GET / HTTP/1.1", " /x", "/x", "\u{80}\u{80}"]
+
+        /// Nothing but HTTP is spoken there, and so it is answered.
+        @Test(arguments: [false, true]) func whatIsNoRequestIsAnswered(inFront: Bool) throws {
+            try play(Variant(), configuration: inFront ? Self.inFront() : .serving("http")) { stage in
+                let rows = Self.noRequests.map { Exchange($0, Array("\($0)\r\n\r\n".utf8)) }
+                for (row, heard) in zip(rows, try stage.exchange(rows, port: inFront ? 80 : 1080)) {
+                    #expect(heard.text.hasPrefix("HTTP/1.1 400 ") && heard.end == "fin", "\(row.name): \(heard.text) \(heard.end)")
+                }
+            }
+        }
+
+        /// Not even to one that is refused, or does not come (RFC 9110 §9.3.2).
+        @Test func answersToHeadHaveNoBody() throws {
+            var configuration = Self.inFront()
+            configuration.timeouts = "handshake = \"300ms\""
+            try play(Variant(), configuration: configuration) { stage in
+                let rows = [
+                    ("HEAD / HTTP/1.1\r\n\r\n", 400), ("HEAD / HTTP/1.1\r\nHost : a\r\n\r\n", 400), ("HEAD / HTTP/1.1\r\nHo", 408),
+                    ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", 502),
+                ]
+                let heard = try stage.exchange(rows.map { Exchange($0.0, Array($0.0.utf8)) }, port: 80)
+                for (row, heard) in zip(rows, heard) {
+                    #expect(
+                        heard.text.hasPrefix("HTTP/1.1 \(row.1) ") && heard.text.hasSuffix("\r\n\r\n"), "\(row.0): \(heard.text)")
+                }
+            }
+        }
+
         /// Nobody would see what comes behind it.
         @Test func noTunnelsToServersOfOurs() throws {
             var configuration = ClearwayConfiguration()

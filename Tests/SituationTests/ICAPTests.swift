@@ -222,10 +222,13 @@ extension Situations {
         private static let broken = [
             "silent", "gone", "half a head", "no ICAP", "endless head", "no Encapsulated", "too short a head", "too long a head",
             "a huge head", "parts in disorder", "a request for a response", "two lengths", "a body and none", "an error",
-            "not found", "more, of nothing",
+            "not found", "more, of nothing", "no body", "bad chunks", "too short a body", "too long a body",
         ]
-        private static let found = ["found, and an error", "found, and a page that does not fit"]
-        private static let brokenOff = ["bad chunks", "cut off", "too short a body", "too long a body"]
+        private static let found = [
+            "found, and an error", "found, and a page that does not fit", "found, and unchanged", "found, and no body",
+            "found, and bad chunks",
+        ]
+        private static let brokenOff = ["cut off", "found, and cut off"]
 
         @Test(arguments: ["reject", "pass"]) func aServiceThatIsBroken(manner: String) throws {
             let configuration = Self.configuration(response: "x", keys: "timeout = \"300ms\"\non_failure = \"\(manner)\"")
@@ -246,12 +249,19 @@ extension Situations {
                     let heard = try exchange(stage).text
                     #expect(heard.hasPrefix("HTTP/1.1 403 Forbidden\r\n") && heard.contains("Evil"), "\(fault): \(heard)")
                 }
-                // Visibly broken off, or never begun.
+                // Visibly broken off.
                 for fault in Self.brokenOff {
                     try scanner.perform("icap", ["manner": fault])
                     let heard = try exchange(stage)
-                    #expect(heard.end == "ECONNRESET" || heard.text.hasPrefix("HTTP/1.1 502 "), "\(fault): \(heard)")
+                    #expect(heard.end == "ECONNRESET", "\(fault): \(heard)")
                 }
+                let count = Self.broken.count + Self.found.count + Self.brokenOff.count
+                let endings = try stage.clearway.waitForRequests(count).map {
+                    $0.string("reason") == "icap: scan: Evil" ? "\($0.ending): Evil" : $0.ending
+                }
+                #expect(endings[..<Self.broken.count].allSatisfy { ($0 == "proxy-service") == (manner == "reject") })
+                #expect(endings[Self.broken.count...].dropLast(2).allSatisfy { $0 == "proxy-rejected: Evil" })
+                #expect(endings.suffix(2) == ["proxy-service", "proxy-rejected: Evil"])
                 let seen = try scanner.perform("icap_seen")
                 #expect(seen.strings("heads").allSatisfy { $0.hasPrefix("RESPMOD icap://127.0.0.1:1344/x ICAP/1.0\r\n") })
                 #expect(
@@ -377,7 +387,7 @@ extension Situations {
                 _ = try stage.client.receiveUntil(exchange.client, "\r\n\r\n")
                 try Self.kill(scanner, stage)
                 #expect(try stage.client.drain(exchange.client).end == "ECONNRESET")
-                #expect(try clearway.waitForRequests(1)[0].ending == "upstream-protocol")
+                #expect(try clearway.waitForRequests(1)[0].ending == "proxy-service")
             }
         }
 

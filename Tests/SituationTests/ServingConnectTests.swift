@@ -80,7 +80,8 @@ extension Situations {
             Row("a web server", Says.request("GET / HTTP/1.1"), 400),
             Row("OPTIONS", Says.request("OPTIONS * HTTP/1.1"), 501),
             Row("another scheme", Says.request("GET ftp://four.test/ HTTP/1.1"), 501),
-            Row("CONNECt", Says.request("CONNECt \(authority) HTTP/1.1"), 501),
+            Row("CONNECt", Says.request("CONNECt \(authority) HTTP/1.1"), 400),
+            Row("no whole URL", Says.request("GET http:/four.test HTTP/1.1"), 400),
             Row("a long target", Says.request("CONNECT \(String(repeating: "a", count: 9_000)):443 HTTP/1.1"), 414),
             Row("a long field", Says.connect(authority, fields: ["Host: x", "A: " + String(repeating: "b", count: 17_000)]), 431),
             Row("101 fields", Says.connect(authority, fields: ["Host: x"] + (1...100).map { "A\($0): b" }), 431),
@@ -150,7 +151,7 @@ extension Situations {
                 #expect(late[0].text.hasPrefix("HTTP/1.1 200 "))
                 // A method that is written in small letters is another one.
                 let small = try stage.exchange([Exchange("", Says.request("connect 198.51.100.2:443 HTTP/1.1"))])
-                #expect(small[0].text.hasPrefix("HTTP/1.1 501 "))
+                #expect(small[0].text.hasPrefix("HTTP/1.1 400 "))
             }
         }
 

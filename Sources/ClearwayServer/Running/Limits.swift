@@ -39,9 +39,9 @@ struct Limits: Equatable {
         let keptSockets = min(Self.mostKeptSockets, descriptors / 32 / workers)
         // A pipe has two ends; sockets are kept for each of two families.
         let left = descriptors - reserved - 2 * pipes - 2 * keptSockets * workers
-        // A flow needs a descriptor, of which flows of one client share some.
-        let flows = wantedFlows.map { max($0 == 0 ? left / 3 : min(max($0, workers), left * 2 / 3), 0) } ?? 0
-        let fitting = (left - flows) / perSession
+        // A flow needs a descriptor, of which flows of one client share some. Half of them may have a proxy, and need another one.
+        let flows = wantedFlows.map { max($0 == 0 ? left * 2 / 9 : min(max($0, workers), left * 4 / 9), 0) } ?? 0
+        let fitting = (left - flows - max(flows / 2, min(flows, workers))) / perSession
         guard fitting >= workers, wantedFlows == nil || flows >= workers else { return nil }
         self.flows = flows
         self.descriptors = descriptors

@@ -88,7 +88,11 @@ final class AdaptedExchange {
             while try await transaction() {}
         } catch {
             // Before a response, the relay says so itself; behind its beginning, it breaks off as well.
-            if error.side == .service { warn(error.reason) }
+            if error.side == .service {
+                warn(error.reason)
+                // What was found counts for more.
+                if session?.adapted == nil { note(.proxyService, error.reason) }
+            }
         }
         // Whoever leaves in the middle must not keep a place that others wait for.
         dropService()
@@ -123,8 +127,8 @@ final class AdaptedExchange {
                 requestHead = head.bytes
                 MessageWriter(via: nil).write(head.message, head.reader, head.bytes.span, into: &server.output)
                 beginSending(BodyPump([], source, from: from, to: server, as: head.message.body), from: from)
-            case .changedResponse(let head, let source, let from):
-                return try await answer(with: head, source, from)
+            case .changedResponse(let head, let beginning, let source, let from):
+                return try await answer(with: head, beginning, source, from)
             case .refused(let threat): return try await refuse(threat: threat)
             case .failed(let reason): return try await refuse(reason)
             }
@@ -183,7 +187,8 @@ final class AdaptedExchange {
             write(response, as: framing)
             return try await finish(
                 BodyPump(original.kept, original.source, from: server, to: relay, as: framing), message.keepsAlive)
-        case .changedResponse(let head, let source, let from): return try await answer(with: head, source, from)
+        case .changedResponse(let head, let beginning, let source, let from):
+            return try await answer(with: head, beginning, source, from)
         case .changedRequest: return try await refuse("the service answers a response with a request")
         case .refused(let threat): return try await refuse(threat: threat)
         case .failed(let reason): return try await refuse(reason)
@@ -191,12 +196,14 @@ final class AdaptedExchange {
     }
 
     /// Hands on what a service has said in place of the server's response, or of the request.
-    private func answer(with head: ResponseHead, _ source: BodySource, _ from: Wire) async throws(AdaptationFault) -> Bool {
+    private func answer(
+        with head: ResponseHead, _ beginning: [UInt8], _ source: BodySource, _ from: Wire
+    ) async throws(AdaptationFault) -> Bool {
         let framing = head.message.body == .untilClose ? .chunked : head.message.body
         // What the server may still have to say to this request, nobody reads: its connection ends here.
         MessageWriter(via: nil).write(
             head.message, head.reader, head.bytes.span, body: framing, keepsAlive: false, into: &relay.output)
-        return try await finish(BodyPump([], source, from: from, to: relay, as: framing), false)
+        return try await finish(BodyPump(beginning, source, from: from, to: relay, as: framing), false)
     }
 
     private func write(_ response: ResponseHead, as framing: MessageBody) {

@@ -23,7 +23,8 @@ enum Adapted {
     case unchanged
     case changedRequest(RequestHead, BodySource, Wire)
     /// In place of the response, or of an answer that nobody asked the server for.
-    case changedResponse(ResponseHead, BodySource, Wire)
+    /// - Parameter beginning: of its body.
+    case changedResponse(ResponseHead, beginning: [UInt8], BodySource, Wire)
     /// - Parameter threat: what was found, in the service's words.
     case refused(threat: String?)
     /// Nothing was said of it, and it must not go on.
@@ -186,6 +187,11 @@ extension AdaptedExchange {
                 wasContinued = true
                 beginUpload(of: original, from: begin, to: wire)
             case 204:
+                // That nothing is to be done about what it has found is not for it to say.
+                if let foundThreat {
+                    dropService()
+                    return .refused(threat: foundThreat)
+                }
                 // Of a preview, and of what was kept, it may say so.
                 guard !original.isLost else { throw wire.fault("nothing is changed, of a message that it alone has") }
                 mayReuse = response.keepsAlive && response.isBare && (upload?.isDone ?? true)
@@ -199,7 +205,7 @@ extension AdaptedExchange {
                 return adapted
             case 403:
                 dropService()
-                return .refused(threat: response.threat)
+                return .refused(threat: foundThreat)
             default: throw wire.fault("status \(response.status)")
             }
         }
@@ -233,7 +239,7 @@ extension AdaptedExchange {
         }
     }
 
-    /// Reads the head of what the service gives in place of a message.
+    /// Reads the head of what the service gives in place of a message, and the beginning of a response.
     private func changed(
         _ response: ICAPResponse, _ kind: ICAPRequest.Kind, _ wire: Wire
     ) async throws(AdaptationFault) -> Adapted {
@@ -248,29 +254,57 @@ extension AdaptedExchange {
         let bytes = Array(wire.input.prefix(encapsulated.headLength))
         wire.consume(encapsulated.headLength)
         mayReuse = response.keepsAlive
+        let adapted: Adapted
         do throws(MessageFault) {
-            switch (encapsulated.requestHead, encapsulated.responseHead, encapsulated.body) {
-            case (nil, .some, .response), (nil, .some, .none):
-                let head = try ResponseHead(bytes, to: method)
-                var hasBody = encapsulated.body == .response
-                guard hasBody || head.message.body == .none else { throw MessageFault(502, "a body that does not fit its head") }
-                if method == .head, hasBody {
-                    // A page, where nobody wants one.
-                    hasBody = false
-                    mayReuse = false
-                }
-                return .changedResponse(head, BodySource(hasBody ? .chunked : .none), wire)
-            case (.some, nil, .request) where kind == .request, (.some, nil, .none) where kind == .request:
-                let head = try RequestHead(bytes)
-                guard (encapsulated.body == .request) == (head.message.body != .none) else {
-                    throw MessageFault(502, "a body that does not fit its head")
-                }
-                return .changedRequest(head, BodySource(encapsulated.body == .request ? .chunked : .none), wire)
-            default: throw MessageFault(502, "an Encapsulated field that does not fit what was asked")
-            }
+            adapted = try message(in: bytes, encapsulated, kind, wire)
         } catch {
             throw wire.fault(error.reason)
         }
+        guard case .changedResponse(let head, _, let source, _) = adapted else { return adapted }
+        return try await begun(head, source, wire)
+    }
+
+    private func message(
+        in bytes: [UInt8], _ encapsulated: Encapsulated, _ kind: ICAPRequest.Kind, _ wire: Wire
+    ) throws(MessageFault) -> Adapted {
+        switch (encapsulated.requestHead, encapsulated.responseHead, encapsulated.body) {
+        case (nil, .some, .response), (nil, .some, .none):
+            let head = try ResponseHead(bytes, to: method)
+            var hasBody = encapsulated.body == .response
+            guard hasBody || head.message.body == .none else { throw MessageFault(502, "a body that does not fit its head") }
+            if method == .head, hasBody {
+                // A page, where nobody wants one.
+                hasBody = false
+                mayReuse = false
+            }
+            return .changedResponse(head, beginning: [], BodySource(hasBody ? .chunked : .none), wire)
+        case (.some, nil, .request) where kind == .request, (.some, nil, .none) where kind == .request:
+            let head = try RequestHead(bytes)
+            guard (encapsulated.body == .request) == (head.message.body != .none) else {
+                throw MessageFault(502, "a body that does not fit its head")
+            }
+            return .changedRequest(head, BodySource(encapsulated.body == .request ? .chunked : .none), wire)
+        default: throw MessageFault(502, "an Encapsulated field that does not fit what was asked")
+        }
+    }
+
+    /// Waits for the first bytes of a response's body: what breaks before is no answer yet, and another one can be given.
+    private func begun(_ head: ResponseHead, _ body: BodySource, _ wire: Wire) async throws(AdaptationFault) -> Adapted {
+        var source = body
+        var beginning: [UInt8] = []
+        awaitsService = true
+        while beginning.isEmpty, !source.isOver {
+            if !(try source.take(from: wire, into: &beginning)) { try await turn() }
+        }
+        awaitsService = false
+        let fits =
+            switch head.message.body {
+            case .none: beginning.isEmpty
+            case .length(let length): source.isOver ? beginning.count == length : beginning.count <= length
+            case .chunked, .untilClose: true
+            }
+        guard fits else { throw wire.fault("a body that is not as long as its head says") }
+        return .changedResponse(head, beginning: beginning, source, wire)
     }
 
     // MARK: The service's connection

@@ -91,6 +91,7 @@ final class Datagrams {
         table.limit = worker.settings.maxFlows
         // What was rejected may be allowed now.
         for flow in table.all { if case .nowhere(let why) = flow.way { finish(flow, why) } }
+        makeRoom()
         if table.count > 0 { worker.loop.alarmAt = 0 }
     }
 

@@ -114,7 +114,6 @@ extension Datagrams {
             }
         }
         table.touch(flow, flow.stageWhenAnswered, now: worker.loop.now)
-        // Not when the next one opens: by its turn, the socket of the one that goes can be used again.
         endThoseDone()
     }
 

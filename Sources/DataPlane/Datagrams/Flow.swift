@@ -72,6 +72,16 @@ final class Flow {
 
     var isOpen: Bool { share != nil }
 
+    /// Whether an outside endpoint of this client's endpoint goes with it.
+    func holdsAlone(_ key: EndpointKey) -> Bool {
+        guard endpoint.key == key else { return false }
+        return switch way {
+        case .direct(let mapping): mapping.flows == 1
+        case .association(let association): association.flows == 1
+        case .nowhere: false
+        }
+    }
+
     /// Questions that one flow asks at most: two of a resolver's, for both families, and both again. What sends more is none.
     static let mostQuestions: UInt64 = 8
 

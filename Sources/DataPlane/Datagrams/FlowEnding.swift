@@ -11,6 +11,8 @@ extension Datagrams {
     }
 
     /// Ends answered questions, if there are too many.
+    ///
+    /// Wherever some may have become so, as soon as nothing is under way: by the next turn, their sockets can be used again.
     func endThoseDone() {
         while let flow = table.doneForLongest {
             // One that is asked again is not done any more.

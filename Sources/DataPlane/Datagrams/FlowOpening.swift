@@ -12,14 +12,7 @@ extension Datagrams {
         _ key: FlowKey, _ endpointKey: EndpointKey, _ client: SocketAddress, to destination: SocketAddress, name: DomainName?,
         _ decision: Decision, _ side: any ClientSide
     ) -> Flow? {
-        while let flow = table.inTheWay(of: client.address) {
-            // What came for it together with this one goes first. What is told of that may end it.
-            if flow.firstEntry >= 0 { sendUp() }
-            guard flow.isOpen else { continue }
-            finish(flow, .flowEvicted)
-            counters.evicted.wrappingAdd(1, ordering: .relaxed)
-        }
-        endThoseDone()
+        while let flow = table.inTheWay(of: client.address, sparing: endpointKey) { evict(flow) }
         let endpoint = endpoints[endpointKey] ?? Endpoint(endpointKey, client, side)
         let way: Flow.Way
         var upstream: String?
@@ -96,9 +89,29 @@ extension Datagrams {
         return mapping
     }
 
+    /// Sockets towards everybody that there may be: those that are kept leave what flows could take (`Limits`) to them.
+    private var mostSockets: Int { table.limit - associations }
+
+    func takeSocket(_ options: Mapping.Options) throws(SocketError) -> OutsideSocket {
+        try sockets.take(options, turn: worker.loop.now, limit: mostSockets)
+    }
+
     /// Takes back the socket of a mapping that has ended.
     func giveBack(_ socket: OutsideSocket) {
-        sockets.giveBack(socket, turn: worker.loop.now, room: table.limit - table.count)
+        sockets.giveBack(socket, turn: worker.loop.now, limit: mostSockets)
+    }
+
+    /// Ends flows that are too many since the limit was lowered.
+    func makeRoom() {
+        while table.count > table.limit, let flow = table.longestSilent() { evict(flow) }
+        sockets.makeRoom(for: 0, limit: mostSockets)
+    }
+
+    /// Ends a flow that is in the way, or sends what came for it together with others: after that, another one may be.
+    func evict(_ flow: Flow) {
+        guard flow.firstEntry < 0 else { return sendUp() }
+        finish(flow, .flowEvicted)
+        counters.evicted.wrappingAdd(1, ordering: .relaxed)
     }
 
     /// - Returns: nil: there are too many.
@@ -107,6 +120,7 @@ extension Datagrams {
         guard associations < table.mostAssociations,
             table.associations(of: endpoint.client.address) < table.mostAssociationsOfOne
         else { return nil }
+        sockets.makeRoom(for: 1, limit: mostSockets)
         let association = Association(routes, index, of: endpoint, self)
         associations += 1
         endpoint.associations.append(association)

@@ -79,7 +79,8 @@ struct FlowTable {
     var count: Int { flows.count }
     /// No client may have more: the other half is for the others.
     var limitOfOne: Int { max(limit / 2, 1) }
-    /// Associations with proxies at a time: each takes two descriptors, and flows were counted at one. One client may have half of them.
+    /// Associations with proxies at a time: each takes two descriptors, for which there is room (`Limits`). One client may have half of
+    /// them.
     var mostAssociations: Int { max(limit / 2, 1) }
     var mostAssociationsOfOne: Int { max(limit / 4, 1) }
 
@@ -92,19 +93,25 @@ struct FlowTable {
     func associations(of client: IPAddress) -> Int { shares[BackOff.source(of: client)]?.associations ?? 0 }
 
     /// The flow that has to go before one of this client's can come; nil: there is room.
-    func inTheWay(of client: IPAddress) -> Flow? {
-        if let share = shares[BackOff.source(of: client)], share.flows.count >= limitOfOne { return share.flows.first }
+    ///
+    /// - Parameter endpoint: whose flow is to come. It keeps its outside endpoint (RFC 4787 §4.1) as long as another flow can go.
+    func inTheWay(of client: IPAddress, sparing endpoint: EndpointKey) -> Flow? {
+        if let share = shares[BackOff.source(of: client)], share.flows.count >= limitOfOne {
+            return share.flows.first { !$0.holdsAlone(endpoint) } ?? share.flows.first
+        }
         guard flows.count >= limit else { return nil }
-        // What has its answer needs nothing more.
-        if let done = stages[Flow.Stage.done.rawValue].first { return done }
-        return stages.compactMap { $0.first }.min { $0.lastAt < $1.lastAt }
+        return longestSilent { !$0.holdsAlone(endpoint) } ?? longestSilent()
     }
 
-    /// The answered question that has to go before another flow can come; nil: there are not so many.
-    var doneForLongest: Flow? {
-        let done = stages[Flow.Stage.done.rawValue]
-        return done.count >= Self.mostDone ? done.first : nil
+    /// The first that goes where there is no room, whosever it is; nil: there is none.
+    func longestSilent(where mayGo: (Flow) -> Bool = { _ in true }) -> Flow? {
+        // What has its answer needs nothing more.
+        if let done = stages[Flow.Stage.done.rawValue].first(where: mayGo) { return done }
+        return stages.compactMap { $0.first(where: mayGo) }.min { $0.lastAt < $1.lastAt }
     }
+
+    /// The answered question that has to go; nil: there are not too many.
+    var doneForLongest: Flow? { stages[Flow.Stage.done.rawValue].count > Self.mostDone ? oldest(.done) : nil }
 
     mutating func insert(_ flow: Flow) {
         let source = BackOff.source(of: flow.endpoint.client.address)
@@ -178,6 +185,15 @@ struct FlowList {
     }
 
     var first: Flow? { head?.takeUnretainedValue() }
+
+    func first(where isWanted: (Flow) -> Bool) -> Flow? {
+        var next = head
+        while let flow = next?.takeUnretainedValue() {
+            if isWanted(flow) { return flow }
+            next = flow.links[number].next
+        }
+        return nil
+    }
 
     var all: [Flow] {
         var all: [Flow] = []

@@ -32,13 +32,16 @@ final class Mapping {
         self.options = options
         self.endpoint = endpoint
         self.datagrams = datagrams
-        socket = try datagrams.sockets.take(options, turn: datagrams.worker.loop.now)
+        socket = try datagrams.takeSocket(options)
         socket.mapping = self
     }
 
     func ready(_ events: UInt32) {
-        if events & cs_epoll_err != 0 { takeErrors() }
-        if events & cs_epoll_in != 0 { datagrams.receive(self) }
+        if events & cs_epoll_err != 0 {
+            takeErrors()
+            datagrams.endThoseDone()
+        }
+        if events & cs_epoll_in != 0, flows > 0 { datagrams.receive(self) }
     }
 
     func add(_ flow: Flow) {
@@ -59,7 +62,7 @@ final class Mapping {
         peers.remove(flow.destination.address)
         guard flows == 0 else { return }
         datagrams.giveBack(socket)
-        if let local { datagrams.worker.datagramPorts.remove(local.value) }
+        if let local, isOurs(local) { datagrams.worker.datagramPorts.remove(local.value) }
         endpoint.mappings.removeAll { $0 === self }
     }
 
@@ -79,9 +82,11 @@ final class Mapping {
     private func learnLocal() {
         guard let own = try? localAddress(raw) else { return }
         local = own
-        // With the client's own port as its source, what the client sends next is no loop.
-        if own.value != endpoint.client { datagrams.worker.datagramPorts.add(own.value) }
+        if isOurs(own) { datagrams.worker.datagramPorts.add(own.value) }
     }
+
+    /// Not the client's own address and port, where they are its source: what the client sends next is no loop.
+    private func isOurs(_ local: LocalAddress) -> Bool { local.value != endpoint.client }
 
     /// Tells each flow what ICMP said of its datagrams.
     ///

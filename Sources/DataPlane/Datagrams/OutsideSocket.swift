@@ -14,6 +14,8 @@ final class OutsideSocket: Watched {
     var mapping: Mapping?
     /// The loop's turn in which it was given back, by its time.
     fileprivate var keptIn: UInt64 = 0
+    /// The one that was given back after it.
+    fileprivate var next: OutsideSocket?
 
     var raw: Int32 { descriptor.raw }
 
@@ -51,38 +53,97 @@ struct OutsideSockets {
     /// Nanoseconds that one is kept at least: where flows are rare, it is not worth its descriptor.
     static let lifetime: UInt64 = 1_000_000_000
 
-    private var kept: [OutsideSocket] = []
+    /// Sockets that are alike, in the order in which they were given back.
+    private struct Queue {
+        let options: Mapping.Options
+        var first: OutsideSocket?
+        private var last: OutsideSocket?
+
+        init(_ options: Mapping.Options) { self.options = options }
+
+        mutating func append(_ socket: OutsideSocket) {
+            if let last { last.next = socket } else { first = socket }
+            last = socket
+        }
+
+        mutating func removeFirst() -> OutsideSocket? {
+            let socket = first
+            first = socket?.next.take()
+            if first == nil { last = nil }
+            return socket
+        }
+    }
+
+    /// One for each family, and for each mark that something leaves with.
+    private var queues: [Queue] = []
+    /// Kept now.
+    private(set) var count = 0
+    /// Of mappings, now.
+    private(set) var taken = 0
     private unowned(unsafe) let loop: EventLoop
 
     init(_ loop: EventLoop) { self.loop = loop }
 
-    var count: Int { kept.count }
-
+    /// - Parameter limit: so many there may be, those that are kept and those of mappings.
     /// - Throws: `SocketError`: no descriptor, port or memory is left, or the source cannot be had.
-    mutating func take(_ options: Mapping.Options, turn: UInt64) throws(SocketError) -> OutsideSocket {
+    mutating func take(_ options: Mapping.Options, turn: UInt64, limit: Int) throws(SocketError) -> OutsideSocket {
+        if let socket = known(options, turn) {
+            taken += 1
+            return socket
+        }
+        makeRoom(for: 1, limit: limit)
+        let socket = try OutsideSocket(options, loop)
+        taken += 1
+        return socket
+    }
+
+    private mutating func known(_ options: Mapping.Options, _ turn: UInt64) -> OutsideSocket? {
+        guard let index = queues.firstIndex(where: { $0.options == options }) else { return nil }
         // Not in the turn in which it was given back: by the next one, nothing is on its way to it any more.
-        while let first = kept.first, first.keptIn != turn {
-            let socket = kept.removeFirst()
-            if socket.options == options, socket.isEmptied() { return socket }
+        while let first = queues[index].first, first.keptIn != turn, let socket = queues[index].removeFirst() {
+            count -= 1
+            if socket.isEmptied() { return socket }
             close(socket)
         }
-        return try OutsideSocket(options, loop)
+        return nil
     }
 
     /// Takes a socket back whose mapping has ended.
-    ///
-    /// - Parameter room: so many may be kept.
-    mutating func giveBack(_ socket: OutsideSocket, turn: UInt64, room: Int) {
+    mutating func giveBack(_ socket: OutsideSocket, turn: UInt64, limit: Int) {
         socket.mapping = nil
+        taken -= 1
         // Without a port nothing comes any more; the next datagram gets another one. What is bound to more than that keeps it.
-        guard count < min(Self.most, room), socket.options.isPlain, cs_disconnect(socket.raw) == 0 else { return close(socket) }
+        guard count < min(Self.most, limit - taken), socket.options.isPlain, cs_disconnect(socket.raw) == 0 else {
+            return close(socket)
+        }
         socket.keptIn = turn
-        kept.append(socket)
+        let index = queues.firstIndex { $0.options == socket.options } ?? queues.endIndex
+        if index == queues.endIndex { queues.append(Queue(socket.options)) }
+        queues[index].append(socket)
+        count += 1
+    }
+
+    /// Closes kept sockets, those that nobody has taken for longest, until so many more can be made.
+    mutating func makeRoom(for more: Int, limit: Int) {
+        while count > 0, count + taken + more > limit {
+            let longest = queues.indices.min { (queues[$0].first?.keptIn ?? .max) < (queues[$1].first?.keptIn ?? .max) }
+            guard let longest else { return }
+            closeFirst(of: longest)
+        }
     }
 
     /// Closes those that nobody has taken since that turn.
     mutating func close(keptBefore turn: UInt64) {
-        while let first = kept.first, first.keptIn < turn { close(kept.removeFirst()) }
+        for index in queues.indices {
+            while let first = queues[index].first, first.keptIn < turn { closeFirst(of: index) }
+        }
+        queues.removeAll { $0.first == nil }
+    }
+
+    private mutating func closeFirst(of index: Int) {
+        guard let socket = queues[index].removeFirst() else { return }
+        count -= 1
+        close(socket)
     }
 
     private func close(_ socket: OutsideSocket) { loop.unwatch(socket, socket.id, isClosed: true) }

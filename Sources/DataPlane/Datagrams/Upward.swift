@@ -95,6 +95,8 @@ extension Datagrams {
         }
         touched.removeAll(keepingCapacity: true)
         entries.removeAll(keepingCapacity: true)
+        // Of some, ICMP may have said that nobody hears them.
+        endThoseDone()
     }
 
     func sendUp(_ flow: Flow) {
@@ -160,6 +162,7 @@ extension Datagrams {
             }
         }
         settle(flow, outcome)
+        endThoseDone()
     }
 
     func settle(_ flow: Flow, _ outcome: BurstWriter.Outcome) {

@@ -8,10 +8,18 @@ internal import Protocols
 extension HTTPRelay {
     /// The client hears this of its present request, and then our end.
     func say(_ page: ErrorPage, _ ending: Ending) -> Step {
-        let isHead = transaction?.method == .head
+        let isHead = isOfHEAD
         let body = page.bodyLength(isHead: isHead)
         answer(page.bytes(closes: true, isHead: isHead), page.status, body: body, ending)
         return close()
+    }
+
+    /// The present request is, or begins so.
+    private var isOfHEAD: Bool {
+        if let transaction { return transaction.method == .head }
+        guard let reader = requestReader else { return false }
+        let bytes = stash
+        return reader.isOfHEAD(bytes.span)
     }
 
     /// Sends the last thing that the client hears, behind all that is on its way, and tells the log; ``close()`` sees to the rest.

@@ -14,6 +14,7 @@ extension Session {
         if http.login != nil { writer.takenCredentials.append(.authorization) }
         writer.changes = http.requestChanges.filled(lastingValue)
         if http.origin != nil {
+            writer.marksLoops = true
             let peer = client.value.address
             writer.forwarded = ForwardedFields(
                 of: peer, by: ownEndpoint?.address, isTrusted: http.trusts(peer), addsXForwarded: http.addsXForwarded,

@@ -10,6 +10,8 @@ extension Session {
         case http
         /// Something else, or the upstream speaks first.
         case other
+        /// What may still become a request, as some servers understand it.
+        case undecided
         case ended(Ending)
     }
 
@@ -19,7 +21,9 @@ extension Session {
     func firstWord() async -> FirstWord {
         guard let http = settings.http else { return .other }
         var deadline = worker.loop.now + (http.relaysOthers ? worker.settings.sniffTimeout : worker.settings.handshakeTimeout)
-        var hasBegun = false
+        var begunAt: UInt64?
+        /// It is not waited for beyond the deadline, but carried.
+        var isCarriedThen = false
         while true {
             guard let raw = clientRaw else { return .ended(.proxyError) }
             let buffer = worker.resources.buffer
@@ -27,7 +31,8 @@ extension Session {
             if count > 0 {
                 // Nobody has said anything before: the rules that are in force now say what this is, and where it goes.
                 let isCurrent = renew()
-                switch speaksHTTP(Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)) {
+                let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
+                switch speaksHTTP(bytes) {
                 case true where isCurrent: return .http
                 // By which rules, if its listener is gone? It is asked again over another connection.
                 case true:
@@ -36,9 +41,19 @@ extension Session {
                 case false: return .other
                 case nil:
                     guard !hasClientEnded else { return .other }
-                    // It has said something, if not enough, and has the time of a head from then on, however long it was silent.
-                    if !hasBegun { deadline = worker.loop.now + worker.settings.handshakeTimeout }
-                    hasBegun = true
+                    let since = begunAt ?? worker.loop.now
+                    begunAt = since
+                    let isTooLong = count >= HeadReader.longestStartLine
+                    isCarriedThen = http.relaysOthers && !mayBeginHTTP(bytes)
+                    if isCarriedThen {
+                        // Other protocols wait for an answer to this, and would wait for ever.
+                        deadline = since + worker.settings.sniffTimeout
+                        guard deadline > worker.loop.now, !isTooLong else { return judgesRequests ? .undecided : .other }
+                    } else {
+                        guard !isTooLong else { return .http }
+                        // It has the time of a head from its first byte on, however long it was silent.
+                        deadline = since + worker.settings.handshakeTimeout
+                    }
                 }
             } else if count == 0 {
                 return upstream == nil ? .ended(.clientGone) : .other
@@ -53,17 +68,19 @@ extension Session {
             if let ended = await wait(upstream == nil ? .sniffing : .listening, until: min(deadline, end)) {
                 return .ended(ended)
             }
-            guard deadline <= worker.loop.now else { continue }
+            guard deadline <= worker.loop.now, !isCarriedThen else { continue }
             if count > 0 || upstream != nil || !http.relaysOthers { return .ended(count > 0 ? .clientSlow : .proxyIdle) }
             if let failed = await decideAndDial() { return .ended(failed) }
             deadline = worker.settings.idleTimeout == 0 ? .max : worker.loop.now + worker.settings.idleTimeout
         }
     }
 
+    private var judgesRequests: Bool { settings.http?.seesToRequests == true || routes.policy.asksForWhatRequestsSay }
+
     /// - Returns: nil: these bytes do not say.
     private func speaksHTTP(_ bytes: Span<UInt8>) -> Bool? {
         guard let http = settings.http else { return false }
-        let isJudged = http.seesToRequests || routes.policy.asksForWhatRequestsSay
+        let isJudged = judgesRequests
         guard http.relaysOthers, !isJudged else { return beginsHTTP(bytes, isJudged: isJudged) }
         // HTTP/2 is another protocol, but its requests would be judged by nobody: it is carried where nobody asks for them.
         switch beginsHTTP2(bytes) {

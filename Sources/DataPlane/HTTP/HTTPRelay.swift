@@ -201,6 +201,8 @@ final class HTTPRelay {
         if up.moved &+ down.moved != before { lastActivity = now }
         switch responseStep {
         case .sourceFailed(let error) where !transaction!.response.isDone:
+            // By whom it was broken off, and what was found in it, the exchange with the service knows.
+            if let adapted = session.adapted { return .ended(adapted) }
             return .ended(
                 session.report(error == -EPROTO ? .upstreamProtocol : .upstreamReset, "a response ended early"))
         case .sinkFailed: return .ended(.clientReset)

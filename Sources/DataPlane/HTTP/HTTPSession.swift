@@ -35,12 +35,18 @@ extension Session {
             return nil
         case .other:
             guard settings.http?.relaysOthers == true else { return refuse(.clientProtocol, "it speaks no HTTP") }
-            if upstream == nil, let failed = await decideAndDial() { return failed }
-            startRelay()
-            worker.handshakes.end(source)
-            return nil
+            return await relay(holding: source)
+        case .undecided: return await relay(FirstLine(), holding: source)
         case .ended(let ending): return ending
         }
+    }
+
+    /// Carries what is no HTTP, or may be none.
+    private func relay(_ line: FirstLine? = nil, holding source: IPAddress) async -> Ending? {
+        if upstream == nil, let failed = await decideAndDial() { return failed }
+        startRelay(looksAt: line)
+        worker.handshakes.end(source)
+        return nil
     }
 
     /// - Parameter source: whose share of the handshakes is held until the first head is whole.

@@ -15,9 +15,14 @@ extension Session {
     /// What is to be done with a request. What it says of its host is a claim, by which nothing is allowed: only what was verified is.
     func judge(_ request: RequestMessage, _ head: HeadReader, _ bytes: Span<UInt8>, in http: HTTPRelay) -> Verdict {
         claim(request.authority, bytes, in: http)
-        if let via = settings.http?.via, head.bears(via: via, bytes) {
+        if let http = settings.http, let name = http.via, head.bears(name, inCDNLoop: http.origin != nil, bytes) {
             return .respond(
-                ErrorPage(508, "This request has come by here before."), report(.proxyLoop, "our own name in a request's Via"))
+                ErrorPage(508, "This request has come by here before."),
+                report(.proxyLoop, "our own name in a request's Via or CDN-Loop"))
+        }
+        guard !request.goesInCircles else {
+            return .respond(
+                ErrorPage(508, "This request has come by too many proxies."), refuse(.proxyLoop, "a Via of too many proxies"))
         }
         http.minute = worker.minute(for: routes.policy)
         http.facts = routes.policy.asksForRequests ? RequestFacts(request, head, bytes, routes.policy.askedFields) : nil
@@ -139,13 +144,12 @@ extension RequestFacts {
 }
 
 extension HeadReader {
-    /// Whether a Via of this head says that it has been by us before.
-    fileprivate func bears(via name: String, _ bytes: Span<UInt8>) -> Bool {
+    /// Whether a Via of this head says that it has been by us before, or a CDN-Loop.
+    fileprivate func bears(_ name: String, inCDNLoop: Bool, _ bytes: Span<UInt8>) -> Bool {
         fields.contains { field in
-            field.known == .via
+            (field.known == .via || inCDNLoop && field.known == .cdnLoop)
                 && bytes.extracting(field.value).withUnsafeBufferPointer { value in
-                    String(decoding: value, as: UTF8.self).split(whereSeparator: { $0 == "," || $0 == " " || $0 == "\t" }).contains
-                    { $0 == name }
+                    String(decoding: value, as: UTF8.self).split(whereSeparator: { ", \t;".contains($0) }).contains { $0 == name }
                 }
         }
     }

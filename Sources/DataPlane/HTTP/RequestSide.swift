@@ -28,7 +28,8 @@ extension HTTPRelay {
             do throws(HeadReader.Fault) {
                 if count > 0, try reader.read(Span(_unsafeStart: buffer, count: count)) { break }
             } catch {
-                return fault(MessageFault(ofRequest: error))
+                let isHead = reader.isOfHEAD(Span(_unsafeStart: buffer, count: count))
+                return fault(MessageFault(ofRequest: error), toHEAD: isHead)
             }
             guard up.isReadable, !up.hasEnded else { return keep(reader, count) }
             // The reader has refused what does not fit.
@@ -84,7 +85,7 @@ extension HTTPRelay {
         do throws(MessageFault) {
             message = try RequestMessage(reader, bytes)
         } catch {
-            return fault(error)
+            return fault(error, toHEAD: reader.isOfHEAD(bytes))
         }
         if !isCleared {
             // One that is not the first is asked again, and by the new rules, when its connection ends before it has been answered.
@@ -181,7 +182,8 @@ extension HTTPRelay {
             transaction!.request = up.left == 0 ? .done : .plain
         case .chunked:
             var chunks = ChunkedReader(
-                omitting: requestWriter.changes.omitted.adding(session.routes.askedFields),
+                omitting: requestWriter.changes.omitted.adding(session.routes.askedFields)
+                    .adding(message.connectionFields(bytes)),
                 omittingForwarded: requestWriter.forwarded != nil)
             do throws(MessageFault) {
                 let length = try decode(
@@ -259,10 +261,11 @@ extension HTTPRelay {
     }
 
     /// Says what is wrong, and ends: where the next request would begin, nobody knows.
-    func fault(_ fault: MessageFault) -> Step {
+    func fault(_ fault: MessageFault, toHEAD isHead: Bool = false) -> Step {
         if transaction == nil {
             transaction = Transaction(
-                method: .other, isVersion10: false, keepsAlive: false, upgrades: false, awaitsContinue: false, startedAt: now,
+                method: isHead ? .head : .other, isVersion10: false, keepsAlive: false, upgrades: false, awaitsContinue: false,
+                startedAt: now,
                 upBefore: up.moved,
                 downBefore: down.moved, request: .done, methodText: "", target: "", name: nil)
         }

@@ -112,7 +112,8 @@ extension HTTPRelay {
             down.splices = (isLong || resources.mode == .splice) && canSpliceDown
             transaction!.response = down.left == 0 ? .done : .plain
         case .chunked:
-            var chunks = ChunkedReader(omitting: responseWriter.changes.omitted)
+            var chunks = ChunkedReader(
+                omitting: responseWriter.changes.omitted.adding(message.connectionFields(bytes)))
             do throws(MessageFault) {
                 let taken = try decode(
                     &chunks, bytes.extracting(rest), isTakenApart ? .plain : .chunks, &transaction!.response)

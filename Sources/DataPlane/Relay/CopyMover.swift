@@ -39,6 +39,7 @@ extension Direction {
             if isShort { isReadable = (isHungUp || hasUrgent) && !hasEnded }
             spent += length
             left -= UInt64(length)
+            if line != nil, makesRequest(resources.buffer, length) { return .sourceFailed(-EPROTO) }
             let sent = send(resources.buffer, length, to: sink)
             guard sent >= 0 else { return .sinkFailed(Int32(sent)) }
             moved += UInt64(sent)
@@ -49,8 +50,8 @@ extension Direction {
             }
             if failure != 0 { return .sourceFailed(failure) }
             streak = isShort ? 0 : min(streak + 1, .max - 1)
-            if streak >= Self.fullReadsBeforeSplice, resources.mode != .copy, !hasEnded, !hasUrgent, source.canSpliceFrom,
-                sink.canSpliceTo
+            if streak >= Self.fullReadsBeforeSplice, resources.mode != .copy, !hasEnded, !hasUrgent, line == nil,
+                source.canSpliceFrom, sink.canSpliceTo
             {
                 splices = true
                 streak = 0

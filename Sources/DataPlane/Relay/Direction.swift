@@ -29,6 +29,8 @@ struct Direction {
     var failure: Int32 = 0
 
     var splices = false
+    /// What comes is looked at, and copied, until its end or an answer: it may be a request that nobody has judged.
+    private(set) var line: FirstLine?
     /// Reads little at a time until it has moved much: what a slow sink does not take must be kept.
     var isFrugal = false
     /// Bytes of one read.
@@ -77,6 +79,21 @@ struct Direction {
         }
         return splices
             ? splice(from: source, to: sink, resources, spent: &spent) : copy(from: source, to: sink, resources, spent: &spent)
+    }
+
+    mutating func look(at line: FirstLine) {
+        self.line = line
+        splices = false
+    }
+
+    /// Whoever has answered knows what was said, and it was no whole request.
+    mutating func lookNoMore() { line = nil }
+
+    /// - Returns: whether these bytes make the line a request.
+    mutating func makesRequest(_ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
+        let isRequest = line?.read(Span(_unsafeStart: bytes.assumingMemoryBound(to: UInt8.self), count: count))
+        if isRequest == false { line = nil }
+        return isRequest == true
     }
 
     mutating func keep(_ bytes: UnsafeRawBufferPointer) {

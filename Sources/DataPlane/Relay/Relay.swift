@@ -97,6 +97,7 @@ struct Relay {
         let before = up.moved &+ down.moved
         let (upMoved, downMoved) = move(resources)
         if up.moved &+ down.moved != before { lastActivity = now }
+        if up.line != nil, down.moved > 0 { up.lookNoMore() }
         if let ending = settle(upMoved, downMoved, now: now) { return .ended(ending) }
         // Read to its end, or blocked before it: what could be delivered was. With a budget used up there is more to read, and
         // the error waits behind it.
@@ -155,6 +156,8 @@ struct Relay {
         case (_, ENOBUFS), (_, ENOMEM): .proxyLimit
         // What came was no TLS of the server's.
         case (.upstream, EPROTO): .upstreamProtocol
+        // What was carried, for it might be something else, has turned out to be a request that nobody has judged.
+        case (.client, EPROTO): .clientProtocol
         case (.client, _): .clientReset
         case (.upstream, _): .upstreamReset
         }

@@ -191,13 +191,15 @@ final class Session {
         return nil
     }
 
-    func startRelay() {
+    /// - Parameter line: what the client says passes as long as this is no request's.
+    func startRelay(looksAt line: FirstLine? = nil) {
         guard let clientSocket = socket?.descriptor.raw, let upstreamSocket = upstream?.raw else { return finish(.proxyError) }
         guard !worker.isCut else { return finish(.proxyDrain) }
-        begin(
-            Relay(
-                client: clientSocket, upstream: upstreamSocket, over: channel, clientReady: clientEvents,
-                upstreamReady: upstreamEvents, worker.settings.relay, now: worker.loop.now))
+        var relay = Relay(
+            client: clientSocket, upstream: upstreamSocket, over: channel, clientReady: clientEvents, upstreamReady: upstreamEvents,
+            worker.settings.relay, now: worker.loop.now)
+        if let line { relay.up.look(at: line) }
+        begin(relay)
     }
 
     /// From here on the loop calls the relay.

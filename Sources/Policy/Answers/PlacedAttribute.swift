@@ -17,8 +17,7 @@ enum PlacedAttribute {
     ]
     private static let resources: Set<String> = [
         "href", "xlink:href", "src", "action", "formaction", "data", "poster", "background", "manifest", "longdesc", "cite",
-        "lowsrc",
-        "dynsrc", "profile",
+        "lowsrc", "dynsrc", "profile", "attributionsrc",
     ]
 
     /// - Parameters: in lower case.

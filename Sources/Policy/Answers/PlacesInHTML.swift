@@ -41,8 +41,8 @@ private struct PageScanner {
         case value(quote: UInt8)
         /// Within an element in which there are no tags, until its end tag.
         case raw
-        /// Behind `<!` or `<?`, until `>`; and in a comment.
-        case declaration, comment
+        /// Behind `<!`; behind that or `<?`, until `>`; and in a comment.
+        case marked, declaration, comment
     }
 
     private let readsComments: Bool
@@ -57,7 +57,8 @@ private struct PageScanner {
     private var isCommented = false
     /// What follows is read in one way by some, and in another by others.
     private var isInDoubt = false
-    /// Within a drawing or a formula, where other rules hold.
+    /// A drawing, a formula or a set of frames has begun, where other rules hold. Where it ends, browsers find in ways of their own: to us,
+    /// it does not.
     private var isForeign = false
 
     private static let longestTail = 10
@@ -68,7 +69,7 @@ private struct PageScanner {
 
     /// Their contents are text to some browsers, and tags to others.
     private static let doubtful: Set<String> = ["noscript", "select"]
-    private static let foreign: Set<String> = ["svg", "math"]
+    private static let foreign: Set<String> = ["svg", "math", "frameset"]
 
     init(readsComments: Bool) { self.readsComments = readsComments }
 
@@ -78,7 +79,7 @@ private struct PageScanner {
         switch state {
         case .text: return nil
         // What is filled in may end it, with what stands behind it.
-        case .declaration, .comment: return .code
+        case .marked, .declaration, .comment: return .code
         case .raw:
             // No tag is made of it, and no script or style.
             return tag.elementsEqual("title".utf8) || tag.elementsEqual("textarea".utf8) ? nil : .code
@@ -121,6 +122,12 @@ private struct PageScanner {
                 state = readsComments && octet != UInt8(ascii: ">") ? .declaration : .text
             }
         case .raw: readRaw(octet, isBlank: isBlank)
+        case .marked:
+            // There, with `CDATA[` behind it, what follows is text.
+            if isForeign, octet == UInt8(ascii: "[") { isInDoubt = true }
+            tail = []
+            state = readsComments ? .declaration : .text
+            read(octet)
         case .declaration:
             keep(octet)
             if tail.elementsEqual("--".utf8) {
@@ -161,9 +168,9 @@ private struct PageScanner {
             tag = [octet]
             state = .tagName
         case UInt8(ascii: "/"): state = .closing
-        case UInt8(ascii: "!"), UInt8(ascii: "?"):
-            if isForeign { isInDoubt = true }
-            tail = octet == UInt8(ascii: "?") ? [octet] : []
+        case UInt8(ascii: "!"): state = .marked
+        case UInt8(ascii: "?"):
+            tail = [octet]
             state = readsComments ? .declaration : .text
         case UInt8(ascii: "<"): break
         default: state = .text
@@ -233,7 +240,6 @@ private struct PageScanner {
         let isRaw = Self.raw.contains(name)
         if Self.doubtful.contains(name) || isForeign && isRaw { isInDoubt = true }
         if Self.foreign.contains(name) { isForeign = true }
-        if tag.first == UInt8(ascii: "/"), Self.foreign.contains(String(name.dropFirst())) { isForeign = false }
         state = isRaw ? .raw : .text
     }
 }

@@ -5,20 +5,18 @@
 ///   any word for one.
 /// - Returns: nil: these bytes do not say.
 public func beginsHTTP(_ bytes: Span<UInt8>, isJudged: Bool = true) -> Bool? {
-    // A first line that is too long for us may be none for others, and they would read on.
-    let undecided: Bool? = bytes.count > HeadReader.longestStartLine ? true : nil
     var start = 0
     // Some servers pass over what stands in front of the method, however much it is; nobody else begins like that.
     while start < bytes.count, isBlankToSome(bytes[start]) { start += 1 }
     var end = start
     while end < bytes.count, isTokenOctet(bytes[end]) { end += 1 }
     // However long a method is, the blank behind it may come with the next segment.
-    guard end < bytes.count else { return start > mostBlanks ? true : undecided }
+    guard end < bytes.count else { return start > mostBlanks ? true : nil }
     guard end > start, isBlankToSome(bytes[end]), bytes[end] != 0x0A else {
-        return isJudged ? isRequestLine(bytes, from: start, undecided) : false
+        return isJudged ? isRequestLine(bytes, from: start) : false
     }
     if bytes[end] == 0x0D {
-        guard end + 1 < bytes.count else { return undecided }
+        guard end + 1 < bytes.count else { return nil }
         guard bytes[end + 1] != 0x0A else { return false }
     }
     if knownMethods.contains(where: { bytes.isText(start..<end, $0) }) { return true }
@@ -29,15 +27,17 @@ public func beginsHTTP(_ bytes: Span<UInt8>, isJudged: Bool = true) -> Bool? {
         if foldedOctet(bytes[end]) == UInt8(ascii: "h"), end + 5 <= bytes.count, bytes.isText(end..<end + 5, "http/") {
             return true
         }
+        // No line has one; who judges none need not wait for what a lenient server makes of it.
+        if !isJudged, bytes[end] == 0 { return false }
         end += 1
     }
-    guard end < bytes.count else { return undecided }
+    guard end < bytes.count else { return nil }
     return isJudged && (bytes[target] == UInt8(ascii: "/") || target + 5 <= end && bytes.isText(target..<target + 5, "http:"))
 }
 
 /// Whether the line is a request by its version alone. Other protocols of lines are told from it by its end; those of octets by one that no
 /// line has, unless it is a request all the same.
-private func isRequestLine(_ bytes: Span<UInt8>, from start: Int, _ undecided: Bool?) -> Bool? {
+private func isRequestLine(_ bytes: Span<UInt8>, from start: Int) -> Bool? {
     var isText = true
     for index in start..<bytes.count {
         let octet = bytes[index]
@@ -49,7 +49,20 @@ private func isRequestLine(_ bytes: Span<UInt8>, from start: Int, _ undecided: B
         }
         if octet < 0x20 || octet > 0x7E, octet != 0x09, octet != 0x0D { isText = false }
     }
-    return isText ? undecided : false
+    return isText ? nil : false
+}
+
+/// Whether bytes that do not say what they are begin what most clients of HTTP send: blanks, or a part of a well-known method.
+public func mayBeginHTTP(_ bytes: Span<UInt8>) -> Bool {
+    var start = 0
+    while start < bytes.count, isBlankToSome(bytes[start]) { start += 1 }
+    var end = start
+    while end < bytes.count, isTokenOctet(bytes[end]) { end += 1 }
+    guard end == bytes.count || end + 1 == bytes.count && bytes[end] == 0x0D else { return false }
+    return knownMethods.contains { method in
+        end - start <= method.utf8CodeUnitCount
+            && (start..<end).allSatisfy { foldedOctet(bytes[$0]) == method.utf8Start[$0 - start] }
+    }
 }
 
 /// Whether a client that says this first speaks HTTP/2, knowing that the server does (RFC 9113 §3.4).
@@ -63,7 +76,7 @@ public func beginsHTTP2(_ bytes: Span<UInt8>) -> Bool? {
 }
 
 /// Python's `split`, which its servers take a request line apart with, parts words there.
-private func isBlankToSome(_ octet: UInt8) -> Bool {
+func isBlankToSome(_ octet: UInt8) -> Bool {
     switch octet {
     case 0x09...0x0D, 0x1C...0x20, 0x85, 0xA0: true
     default: false

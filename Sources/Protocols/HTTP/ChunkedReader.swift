@@ -104,6 +104,7 @@ public struct ChunkedReader: Sendable {
         state = .over
         var lines: [UInt8] = []
         for field in trailers.fields where !field.known.isForbiddenInTrailers && !omitted.contain(field.name, rest) {
+            if KnownField.othersForbiddenInTrailers.contain(field.name, rest) { continue }
             if omitsForwarded, ForwardedFields.isOfFamily(field.name, rest) { continue }
             lines.append(rest, field.name)
             lines.append(": ")

@@ -25,6 +25,11 @@ struct ConnectionOptions: Sendable {
         }
     }
 
+    /// The same, for trailers, which end there as well.
+    func fieldNames(_ bytes: Span<UInt8>) -> FieldNames {
+        FieldNames(names.map { String(decoding: bytes.octets($0), as: UTF8.self) })
+    }
+
     /// Whether that field goes no further.
     func end(_ field: HeadReader.Field, _ bytes: Span<UInt8>) -> Bool {
         if field.known.isOfConnection { return true }

@@ -15,6 +15,7 @@ public struct FieldNames: Hashable, Sendable {
 
     /// These, and others.
     public func adding(_ new: FieldNames) -> FieldNames {
+        guard !new.isEmpty else { return self }
         var all = self
         all.names += new.names
         all.lengths |= new.lengths

@@ -57,6 +57,11 @@ public struct HeadReader: Sendable {
         passesFolds = kind == .service
     }
 
+    /// Whether it asks for no body with HEAD, also where the rest makes no sense or has not come.
+    public func isOfHEAD(_ bytes: Span<UInt8>) -> Bool {
+        bytes.octets(startLine.lowerBound..<min(startLine.lowerBound + 5, startLine.upperBound)).elementsEqual("HEAD ".utf8)
+    }
+
     /// For another message, with the memory of this one.
     public mutating func reset() {
         startLine = 0..<0

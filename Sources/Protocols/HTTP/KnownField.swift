@@ -1,9 +1,10 @@
 /// The fields that a proxy must know, for they decide how a message is framed, where it goes, or how far (RFC 9110 §7.6.1).
 public enum KnownField: UInt8, Sendable {
     case other
-    case authorization, connection, contentLength, contentType, cookie, expect, forwarded, host, keepAlive, maxForwards, proxy
-    case proxyAuthenticate, proxyAuthenticationInfo, proxyAuthorization, proxyConnection, setCookie, te, trailer, transferEncoding
-    case upgrade, via, wwwAuthenticate, xForwardedFor, xForwardedHost, xForwardedProto
+    case authorization, cdnLoop, connection, contentLength, contentType, cookie, expect, forwarded, host, keepAlive, maxForwards,
+        proxy
+    case proxyAuthenticate, proxyAuthenticationInfo, proxyAuthorization, proxyConnection, range, setCookie, te, trailer
+    case transferEncoding, upgrade, via, wwwAuthenticate, xForwardedFor, xForwardedHost, xForwardedProto
 
     /// Ends at the next hop, whether `Connection` names it or not.
     var isOfConnection: Bool {
@@ -17,9 +18,8 @@ public enum KnownField: UInt8, Sendable {
     /// else to whoever gets it.
     var isFixed: Bool {
         switch self {
-        case .authorization, .contentLength, .contentType, .cookie, .forwarded, .host, .setCookie, .via, .xForwardedFor,
-            .xForwardedHost,
-            .xForwardedProto:
+        case .authorization, .cdnLoop, .contentLength, .contentType, .cookie, .forwarded, .host, .setCookie, .via,
+            .xForwardedFor, .xForwardedHost, .xForwardedProto:
             true
         default: false
         }
@@ -28,10 +28,17 @@ public enum KnownField: UInt8, Sendable {
     /// Has no business behind a body (RFC 9110 §6.5.1): framing, routing, authentication, and what a body is.
     var isForbiddenInTrailers: Bool { self != .other }
 
+    /// Others that have none: what changes a request or a response, or says how its content is to be understood.
+    static let othersForbiddenInTrailers = FieldNames([
+        "Age", "Cache-Control", "Content-Encoding", "Content-Language", "Content-Location", "Content-Range", "Date", "Expires",
+        "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Location", "Pragma", "Retry-After",
+        "Vary", "Warning",
+    ])
+
     /// Nobody can have it changed: where a message goes, how it is framed, who may pass it on, and what lasts for one hop only.
     public var isOurs: Bool {
         switch self {
-        case .connection, .contentLength, .expect, .host, .keepAlive, .maxForwards, .proxy, .proxyAuthenticate,
+        case .cdnLoop, .connection, .contentLength, .expect, .host, .keepAlive, .maxForwards, .proxy, .proxyAuthenticate,
             .proxyAuthenticationInfo, .proxyAuthorization, .proxyConnection, .te, .trailer, .transferEncoding, .upgrade, .via:
             true
         default: false
@@ -51,9 +58,10 @@ public enum KnownField: UInt8, Sendable {
         case 2: candidates = ("te", .te, nil, .other)
         case 3: candidates = ("via", .via, nil, .other)
         case 4: candidates = ("host", .host, nil, .other)
-        case 5: candidates = ("proxy", .proxy, nil, .other)
+        case 5: candidates = ("proxy", .proxy, "range", .range)
         case 6: candidates = ("cookie", .cookie, "expect", .expect)
         case 7: candidates = ("upgrade", .upgrade, "trailer", .trailer)
+        case 8: candidates = ("cdn-loop", .cdnLoop, nil, .other)
         case 9: candidates = ("forwarded", .forwarded, nil, .other)
         case 10:
             candidates =

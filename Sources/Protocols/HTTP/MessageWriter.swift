@@ -3,6 +3,8 @@
 public struct MessageWriter: Sendable {
     /// What is added to Via, behind the protocol's version: a name of ours that nobody else has (RFC 9110 §7.6.3); nil: nothing is.
     public var via: [UInt8]?
+    /// A request's CDN-Loop gets the same name: in front of servers, where whoever does not know us may take Via away (RFC 8586).
+    public var marksLoops = false
     /// Fields of credentials that go no further: they are for us, or for a proxy in front of us (RFC 9110 §11.6.2, §11.7.2).
     public var takenCredentials: [KnownField] = []
     /// What servers of ours are told of the client; nil: nothing is, and what it says of itself passes.
@@ -40,6 +42,9 @@ public struct MessageWriter: Sendable {
             case .host, .contentLength: continue
             // Nobody's field: a program that is run as CGI would take it for its environment's HTTP_PROXY (httpoxy).
             case .proxy: continue
+            case .range: if request.wantsTooManyParts { continue }
+            // In HTTP/1.0 it means nothing (RFC 9110 §10.1.1), and to whoever reads ours it would.
+            case .expect: if request.isVersion10 { continue }
             case .maxForwards:
                 if let left = request.maxForwards {
                     output.append("Max-Forwards: ")
@@ -55,6 +60,11 @@ public struct MessageWriter: Sendable {
         }
         if case .absolute(let authorization) = form { output.append(contentsOf: authorization.utf8) }
         writeVia(isVersion10: request.isVersion10, &output)
+        if marksLoops, let via {
+            output.append("CDN-Loop: ")
+            output.append(contentsOf: via)
+            output.append("\r\n")
+        }
         if let replacement { output.append(contentsOf: replacement.lines) }
         if let forwarded { forwarded.write(request, head, bytes, into: &output) }
         if !changes.isEmpty { changes.write(into: &output, value) }

@@ -20,6 +20,17 @@ public struct RequestMessage: Sendable {
     /// How many proxies more it may pass, where it says so and that counts: with OPTIONS and TRACE.
     public let maxForwards: UInt64?
     let options: ConnectionOptions
+    /// It wants so many parts that it gets the whole: a server may see to each (RFC 9110 §14.2, §17.15).
+    let wantsTooManyParts: Bool
+    /// It has come through so many proxies that it goes in circles, through whomever.
+    public let goesInCircles: Bool
+
+    static let mostParts = 16
+    /// Members of Via: the longest chains that are meant have a few.
+    static let mostInVia = 100
+
+    /// What Connection names: neither fields nor trailers of these names go further (RFC 9110 §7.6.1).
+    public func connectionFields(_ bytes: Span<UInt8>) -> FieldNames { options.fieldNames(bytes) }
 
     public init(_ head: borrowing HeadReader, _ bytes: Span<UInt8>) throws(MessageFault) {
         let (methodPlace, targetPlace, isVersion10) = try Self.startLine(head.startLine, bytes)
@@ -36,6 +47,7 @@ public struct RequestMessage: Sendable {
         var upgrade: Range<Int>?
         var expects = false
         var maxForwards: UInt64?
+        var (parts, proxies) = (0, 0)
         for field in head.fields where field.known != .other {
             switch field.known {
             case .contentLength, .transferEncoding: framing.take(field, bytes)
@@ -54,6 +66,8 @@ public struct RequestMessage: Sendable {
                     throw .badRequest("no Max-Forwards that counts")
                 }
                 maxForwards = number
+            case .range: forEachElement(field.value, bytes) { _ in parts += 1 }
+            case .via: forEachElement(field.value, bytes) { _ in proxies += 1 }
             default: break
             }
         }
@@ -79,6 +93,8 @@ public struct RequestMessage: Sendable {
         expectsContinue = expects && !isVersion10 && body != .none
         self.maxForwards = maxForwards
         self.options = options
+        wantsTooManyParts = parts > Self.mostParts
+        goesInCircles = proxies > Self.mostInVia
     }
 
     /// Reads `METHOD TARGET HTTP/1.x`, with single spaces.

@@ -14,6 +14,9 @@ public struct ResponseMessage: Sendable {
     public let upgrade: Range<Int>?
     let options: ConnectionOptions
 
+    /// What Connection names: neither fields nor trailers of these names go further (RFC 9110 §7.6.1).
+    public func connectionFields(_ bytes: Span<UInt8>) -> FieldNames { options.fieldNames(bytes) }
+
     /// Others follow it (RFC 9110 §15.2).
     public var isInterim: Bool { 100..<200 ~= status && status != 101 }
 

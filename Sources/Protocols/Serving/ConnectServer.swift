@@ -5,8 +5,8 @@
 ///
 /// - CONNECT is a request.
 /// - Any other method for an `http://` target is ``ServingFault/plainRequest``, 501: nothing but tunnels is served.
-/// - A target that begins with `/` takes us for a web server: 400.
-/// - Everything else, such as `OPTIONS *`, another scheme or `connect`: 501.
+/// - A URL of another scheme, and `OPTIONS *`: 501.
+/// - A target that begins with `/` takes us for a web server: 400, as for every other that is no URL.
 public struct ConnectServer: ServingHandshake {
     /// Bytes of a request that are read, request line, fields and the empty line together.
     public static let longestHead = HeadReader.longestHead
@@ -31,6 +31,8 @@ public struct ConnectServer: ServingHandshake {
     private let proxy: String?
     private var lines = HTTPLines()
     private var state = State.requestLine
+    /// What it asks for has no body (RFC 9110 §9.3.2), and neither has an answer that it does not get it.
+    private var isHead = false
 
     /// - Parameters:
     ///   - realm: what credentials are wanted for; nil: none are, and if they are shown they are ignored.
@@ -62,7 +64,7 @@ public struct ConnectServer: ServingHandshake {
         HTTPAnswer(outcome)?.bytes(proxy: proxy) ?? HTTPAnswer.granted(proxy: proxy)
     }
 
-    public var lateAnswer: [UInt8] { HTTPAnswer.requestTimeout.bytes(proxy: proxy) }
+    public var lateAnswer: [UInt8] { HTTPAnswer.requestTimeout.bytes(proxy: proxy, isHead: isHead) }
 
     /// Takes one line.
     ///
@@ -71,12 +73,14 @@ public struct ConnectServer: ServingHandshake {
         switch state {
         case .requestLine:
             guard bytes.count > 0 else { return nil }
-            guard mayBegin(bytes[0]) else { throw HTTPFault(silently: .foreign(ServedProtocol.guess(bytes[0]))) }
+            if lines.taken == 0 { try checkFirst(bytes[0]) }
             let isFirst = lines.taken == 0
             guard let line = try lines.next(bytes, longest: Self.longestRequestLine, tooLong: .targetTooLong) else { return nil }
             // One empty line may come before the request (RFC 9112 §2.2).
             guard !(isFirst && line.isEmpty) else { return .needsMore }
-            state = .fields(try RequestHead(requestLine: line.map { bytes[$0] }))
+            let head = try RequestHead(requestLine: line.map { bytes[$0] })
+            isHead = head.method.elementsEqual("HEAD".utf8)
+            state = .fields(head)
             return .needsMore
         case .fields(var head):
             guard let line = try lines.next(bytes, longest: Self.longestField, tooLong: .fieldsTooLarge) else { return nil }
@@ -91,12 +95,13 @@ public struct ConnectServer: ServingHandshake {
         }
     }
 
-    /// A method begins with a letter, in practice; an empty line before it with a carriage return.
-    private func mayBegin(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), 0x0D: true
-        default: lines.taken > 0
-        }
+    /// A method begins with an octet of a token, an empty line before it with a carriage return. Other text is answered at once; what
+    /// begins with a control character is another protocol's, and understands no answer.
+    private func checkFirst(_ byte: UInt8) throws(HTTPFault) {
+        guard !isTokenOctet(byte), byte != 0x0D, byte != 0x0A else { return }
+        let foreign = ServingFault.foreign(ServedProtocol.guess(byte))
+        guard isLineOctet(byte) else { throw HTTPFault(silently: foreign) }
+        throw HTTPFault(.badRequest("no request line of HTTP"), foreign)
     }
 
     /// What a whole head asks for, by whomever.
@@ -119,7 +124,19 @@ public struct ConnectServer: ServingHandshake {
             return HTTPFault(.notImplemented(what), .plainRequest)
         }
         if head.target.first == UInt8(ascii: "/") { return HTTPFault(badRequest: "a request for a web server, which this is not") }
+        let isOfServer = head.method.elementsEqual("OPTIONS".utf8) && head.target.elementsEqual("*".utf8)
+        guard isOfServer || isOfOtherScheme(head.target) else {
+            return HTTPFault(badRequest: "a request target that is no whole URL")
+        }
         return HTTPFault(.notImplemented("This proxy makes tunnels (CONNECT), and nothing else."))
+    }
+
+    /// `scheme://something`, and not of http.
+    private static func isOfOtherScheme(_ target: [UInt8]) -> Bool {
+        guard let colon = target.firstIndex(of: UInt8(ascii: ":")), foldedOctet(target[0]) &- 0x61 < 26 else { return false }
+        let scheme = lowercased(target[..<colon])
+        return !scheme.elementsEqual("http".utf8) && target.count > colon + 3 && target[(colon + 1)...].starts(with: "//".utf8)
+            && scheme.allSatisfy { $0 &- 0x61 < 26 || isDigitOctet($0) || "+-.".utf8.contains($0) }
     }
 
     private mutating func authorized(_ head: RequestHead, _ end: ServingStep) throws(HTTPFault) -> ServingStep {
@@ -145,6 +162,6 @@ public struct ConnectServer: ServingHandshake {
     }
 
     private func rejection(_ fault: HTTPFault) -> ServingStep {
-        .reject(answer: fault.answer?.bytes(proxy: proxy) ?? [], fault.fault)
+        .reject(answer: fault.answer?.bytes(proxy: proxy, isHead: isHead) ?? [], fault.fault)
     }
 }

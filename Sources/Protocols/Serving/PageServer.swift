@@ -29,7 +29,8 @@ public struct PageServer: Sendable {
             }
         } catch {
             let status = error.answer.flatMap { Int($0.status.prefix(3)) } ?? 400
-            return (lines.taken - start, .reject(status: status, answer: error.answer?.bytes() ?? []))
+            let isHead = head?.method.elementsEqual("HEAD".utf8) == true
+            return (lines.taken - start, .reject(status: status, answer: error.answer?.bytes(isHead: isHead) ?? []))
         }
     }
 

@@ -14,26 +14,36 @@ func checkRequestMessage(_ bytes: [UInt8]) -> String? {
     }
 }
 
-/// What is no request by its first bytes is none by all of them: else it would be carried unseen in pieces. Also of bytes that go on like the
-/// last one for longer than a first line may be, which are one thing or the other by then. But where octets come that no line has, the rest is
-/// waited for by nobody.
+/// What is no request by its first bytes is none by all of them: else it would be carried unseen in pieces. But where octets come that no line
+/// has, the rest is waited for by nobody. What does not say so far, and is carried, is found out in time.
 func checkBeginsHTTP(_ bytes: [UInt8]) -> String? {
     _ = beginsWithPage(bytes.span)
-    guard let last = bytes.last else { return nil }
-    let more = bytes + [UInt8](repeating: last, count: 9_000)
-    _ = beginsWithPage(more.span)
     for isJudged in [false, true] {
-        guard let whole = beginsHTTP(more.span, isJudged: isJudged) else { return "undecided after \(more.count) bytes" }
+        let whole = beginsHTTP(bytes.span, isJudged: isJudged)
         var isDecided = false
+        var isCarried = false
         for count in 0...bytes.count where !isDecided {
             let part = bytes.span.extracting(0..<count)
-            if beginsHTTP(part, isJudged: isJudged) == false {
+            switch beginsHTTP(part, isJudged: isJudged) {
+            case false:
                 isDecided = true
                 let isText = bytes[..<count].allSatisfy { 0x20...0x7E ~= $0 || [0x09, 0x0A, 0x0D].contains($0) }
-                if whole, isText || !isJudged { return "\(count) bytes of a request are none" }
+                if whole != false, isText || !isJudged { return "\(count) bytes of a request are none" }
+            case nil: if !mayBeginHTTP(part) { isCarried = true }
+            case true: isDecided = true
             }
             if beginsHTTP2(part) == true, beginsHTTP(part, isJudged: isJudged) != true { return "HTTP/2 is no HTTP" }
         }
+        if isJudged, isCarried, whole == true, carriedLine(bytes) != true { return "a request is carried to its end" }
+    }
+    return nil
+}
+
+/// What comes of it byte by byte.
+private func carriedLine(_ bytes: [UInt8]) -> Bool? {
+    var line = FirstLine()
+    for index in bytes.indices {
+        if let isRequest = line.read(bytes.span.extracting(index..<index + 1)) { return isRequest }
     }
     return nil
 }

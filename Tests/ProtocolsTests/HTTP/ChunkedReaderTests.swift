@@ -62,6 +62,37 @@ import Testing
     }
 
     @Test(arguments: [
+        "age", "Cache-Control", "Content-Encoding", "Content-Range", "Content-Type", "content_language", "Date", "Expires",
+        "If-Match",
+        "If-None-Match", "If-Range", "If-Modified-Since", "If-Unmodified-Since", "Location", "Pragma", "Range", "Retry-After",
+        "Vary",
+        "Warning", "CDN-Loop",
+    ])
+    func whatHasNoBusinessBehindABody(name: String) {
+        #expect(read("0\r\n\(name): x\r\nETag: \"1\"\r\n\r\n").trailers == "ETag: \"1\"\r\n")
+    }
+
+    /// Options of Connection end at the next hop, in front of a body and behind it.
+    @Test func optionsOfConnection() throws {
+        let fields = "Connection: close, X-Hop\r\nTransfer-Encoding: chunked\r\n\r\n"
+        func omitted(_ kind: HeadReader.Kind, _ line: String) throws -> FieldNames {
+            let bytes = Array((line + fields).utf8)
+            var head = HeadReader(kind)
+            #expect(try head.read(bytes.span))
+            return kind == .request
+                ? try RequestMessage(head, bytes.span).connectionFields(bytes.span)
+                : try ResponseMessage(head, bytes.span, to: .get).connectionFields(bytes.span)
+        }
+        for names in [
+            try omitted(.request, "POST / HTTP/1.1\r\nHost: a\r\n"), try omitted(.response, "HTTP/1.1 200 OK\r\n"),
+        ] {
+            var reader = ChunkedReader(omitting: names)
+            let body = Array("0\r\nx-hop: 5\r\nX-Sum: 1\r\n\r\n".utf8)
+            #expect(try reader.advance(body.span).step == .end(trailers: Array("X-Sum: 1\r\n".utf8)))
+        }
+    }
+
+    @Test(arguments: [
         "+5\r\nhello\r\n", "-5\r\n", "5_0\r\n", "0x5\r\nhello\r\n", " 5\r\nhello\r\n", "5 \r\nhello\r\n", "5 ;a\r\nhello\r\n",
         "\r\n", ";a\r\n",
         "00000000000000005\r\nhello\r\n", "ffffffffffffffff\r\n", "5\nhello\r\n", "5\r\nhello\n", "5\r\nhelloX\r\n",

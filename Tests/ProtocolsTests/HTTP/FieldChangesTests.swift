@@ -217,8 +217,7 @@ import Testing
 
     @Test(arguments: [
         "Host", "content-length", "Content_Length", "Transfer-Encoding", "Connection", "Keep-Alive", "TE", "Trailer", "Upgrade",
-        "Via",
-        "Proxy-Connection", "Expect", "Max-Forwards", "Proxy", "Proxy-Authorization", "Proxy-Authenticate",
+        "Via", "CDN-Loop", "Proxy-Connection", "Expect", "Max-Forwards", "Proxy", "Proxy-Authorization", "Proxy-Authenticate",
     ])
     func fieldsThatAreOurs(name: String) { #expect(KnownField(name: name).isOurs) }
 

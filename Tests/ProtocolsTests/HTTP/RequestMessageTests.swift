@@ -161,7 +161,7 @@ import Testing
         #expect(request.written.contains("Expect: 100-Continue\r\n"))
         let old = ReadRequest("POST / HTTP/1.0\r\n" + fields)
         #expect(old.message?.upgrade == nil && old.message?.expectsContinue == false && old.message?.keepsAlive == false)
-        #expect(!old.written.contains("pgrade"))
+        #expect(!old.written.contains("pgrade") && !old.written.contains("Expect"))
         #expect(status("Expect: 200-ok") == 417)
         // Without Connection it is the previous hop's.
         #expect(!ReadRequest("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n").written.contains("pgrade"))
@@ -180,15 +180,40 @@ import Testing
             Authorization: x\r
             X-Forwarded-For: y\r
             Via: 1.0 z\r
-            Connection: close, host, content-length, authorization, x-forwarded-for, via, x-own\r
+            CDN-Loop: edge\r
+            Connection: close, host, content-length, authorization, x-forwarded-for, via, cdn-loop, x-own\r
             X-Own: gone\r
             \r
 
             """, via: "us")
-        for kept in ["Host: a", "Content-Length: 3", "Authorization: x", "X-Forwarded-For: y", "Via: 1.0 z", "Via: 1.1 us"] {
+        for kept in [
+            "Host: a", "Content-Length: 3", "Authorization: x", "X-Forwarded-For: y", "Via: 1.0 z", "CDN-Loop: edge", "Via: 1.1 us",
+        ] {
             #expect(request.written.contains("\r\n\(kept)\r\n"))
         }
         #expect(!request.written.contains("gone") && request.message?.keepsAlive == false)
+    }
+
+    /// Of many parts, the whole is sent.
+    @Test func ranges() {
+        func keeps(_ fields: String) -> Bool { ReadRequest("GET / HTTP/1.1\r\nHost: a\r\n\(fields)\r\n").written.contains("ange:") }
+        func parts(_ count: Int) -> String { (0..<count).map { "\($0 * 10)-\($0 * 10 + 1)" }.joined(separator: ",") }
+        #expect(keeps("Range: bytes=\(parts(16))\r\n") && keeps("Range: bytes=0-\r\n"))
+        #expect(!keeps("range: bytes=\(parts(17))\r\n"))
+        #expect(!keeps("Range: bytes=\(parts(9))\r\nRange: bytes=\(parts(8))\r\n"))
+        #expect(!keeps("Range: bytes=0-,,,,,,,,,,,,,,,,\r\n"))
+    }
+
+    /// Whoever's they are, so many proxies are not between a client and a server.
+    @Test func circles() {
+        func goesInCircles(_ values: String...) -> Bool? {
+            let fields = values.map { "Via: \($0)\r\n" }.joined()
+            return ReadRequest("GET / HTTP/1.1\r\nHost: a\r\n\(fields)\r\n").message?.goesInCircles
+        }
+        func members(_ count: Int) -> String { Array(repeating: "1.1 x", count: count).joined(separator: ", ") }
+        #expect(
+            goesInCircles() == false && goesInCircles(members(100)) == false && goesInCircles(members(60), members(40)) == false)
+        #expect(goesInCircles(members(1_000)) == true && goesInCircles(members(60), members(41)) == true)
     }
 
     @Test func maxForwards() {

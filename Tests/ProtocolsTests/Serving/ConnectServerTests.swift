@@ -137,11 +137,17 @@ private func expectStatus(
 
     @Test func strangersGetNothing() {
         for (bytes, guess): ([UInt8], String) in [
-            ([0x16, 3, 1], "TLS"), ([5, 1, 0], "SOCKS"), ([4, 1], "SOCKS"), ([0], "first byte 0"), ([0xFF], "first byte 255"),
-            ([0x20, 67], "text"),
+            ([0x16, 3, 1], "TLS"), ([5, 1, 0], "SOCKS"), ([4, 1], "SOCKS"), ([0], "first byte 0"), ([0x7F], "first byte 127"),
         ] {
             #expect(expectRejection(open, bytes, answer: []) == .foreign(guess))
         }
+    }
+
+    /// Some servers would take them for requests.
+    @Test(arguments: ["(GET / HTTP/1.1", " GET / HTTP/1.1", "\tGET / HTTP/1.1", " /x", "/x", "\u{80}GET / HTTP/1.1", "\n", "{}"])
+    func firstLinesThatAreNone(line: String) {
+        expectStatus(open, Array("\(line)\r\n\r\n".utf8), 400)
+        expectStatus(closed, Array("\(line)\r\n\r\n".utf8), 400)
     }
 
     // ---- Other methods ----
@@ -161,11 +167,34 @@ private func expectStatus(
     @Test func otherRequestsAreNotServed() {
         expectStatus(open, request("/", method: "GET"), 400)
         for (method, target) in [
-            ("connect", "example.com:443"), ("Connect", "example.com:443"), ("OPTIONS", "*"), ("GET", "https://example.com/"),
-            ("GET", "http://"), ("GET", "ftp://a/"), ("GET", "a"), ("UNKNOWN", "example.com:443"),
+            ("OPTIONS", "*"), ("GET", "https://example.com/"), ("HEAD", "HTTPS://a"), ("GET", "ftp://a/"), ("GET", "a+b-c.1://x"),
         ] {
             expectStatus(open, request(target, method: method), 501)
         }
+        for (method, target) in [
+            ("connect", "example.com:443"), ("Connect", "example.com:443"), ("UNKNOWN", "example.com:443"), ("GET", "a.example:80"),
+            ("GET", "*"), ("options", "*"), ("GET", "a"), ("GET", "?x"), ("GET", "http://"), ("GET", "http:/x"),
+            ("GET", "https:/x"),
+            ("GET", "https://"), ("GET", "1a://b/"), ("GET", "://b/"), ("GET", "a_b://c/"), ("GET", "a.example"),
+        ] {
+            expectStatus(open, request(target, method: method), 400)
+        }
+    }
+
+    /// RFC 9110 §9.3.2.
+    @Test func answersToHeadHaveNoBody() {
+        func answer(_ server: ConnectServer, _ method: String, _ target: String) -> String? {
+            guard case .reject(let answer, _) = served(server, request(target, method: method)).end else { return nil }
+            return String(decoding: answer, as: UTF8.self)
+        }
+        for (server, target) in [(open, "https://a/"), (closed, "https://a/"), (open, "/"), (open, "http://a/")] {
+            let page = answer(server, "GET", target)
+            #expect(page?.hasSuffix("\r\n\r\n") == false)
+            #expect(answer(server, "HEAD", target) == page.map { String($0[..<$0.firstRange(of: "\r\n\r\n")!.upperBound]) })
+        }
+        var late = open
+        _ = late.advance(Array("HEAD https://a/ HTTP/1.1\r\nHo".utf8).span)
+        #expect(String(decoding: late.lateAnswer, as: UTF8.self).hasSuffix("\r\n\r\n"))
     }
 
     // ---- Credentials: C8 ----

@@ -58,7 +58,7 @@ import Testing
         ("GET / HTTP/1.1\r\n folded\r\n", 400), ("GET /\u{1} HTTP/1.1\r\n", 400),
         ("GET /" + String(repeating: "x", count: 9_000), 414),
         ("GET / HTTP/1.1\r\nA: " + String(repeating: "x", count: 17_000), 431),
-        ("GET / HTTP/1.1\r\n" + String(repeating: "A: b\r\n", count: 101), 431),
+        ("GET / HTTP/1.1\r\n" + String(repeating: "A: b\r\n", count: 101), 431), ("HEAD / HTTP/1.1\r\n\r\n", 400),
     ])
     func whatIsRefused(_ text: String, _ status: Int) {
         guard case .reject(status, let answer) = play(text) else {
@@ -66,6 +66,7 @@ import Testing
             return
         }
         #expect(answer.starts(with: "HTTP/1.1 \(status) ".utf8))
+        #expect(answer.suffix(4).elementsEqual("\r\n\r\n".utf8) == text.hasPrefix("HEAD "))
     }
 
     @Test func tenThousandChanges() {

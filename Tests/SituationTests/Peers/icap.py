@@ -44,11 +44,17 @@ ANSWERS = {
     "found, and a page that does not fit": page(
         PAGE % b"Content-Length: 4\r\n", b"", b"res-hdr=0, null-body=%d" % len(PAGE % b"Content-Length: 4\r\n"),
         fields=b"X-Virus-ID: Evil\r\n"),
-    # A response has begun with these.
+    "found, and unchanged": b"ICAP/1.0 204 Unmodified\r\nX-Infection-Found: Type=0; Resolution=2; Threat=Evil;\r\n\r\n",
+    "found, and no body": page(PLAIN, fields=b"X-Virus-ID: Evil\r\n"),
+    "found, and bad chunks": page(PLAIN, b"zz\r\n", fields=b"X-Virus-ID: Evil\r\n"),
+    # Of these, nothing can have been handed on yet.
+    "no body": page(PLAIN),
     "bad chunks": page(PLAIN, chunk(b"hello") + b"zz\r\n"),
-    "cut off": page(PLAIN, chunk(b"hello")),
     "too short a body": page(PAGE % b"Content-Length: 10\r\n", chunk(b"hello") + b"0\r\n\r\n"),
     "too long a body": page(PAGE % b"Content-Length: 3\r\n", chunk(b"hello") + b"0\r\n\r\n"),
+    # A response has begun with these.
+    "cut off": page(PLAIN, chunk(b"hello")),
+    "found, and cut off": page(PLAIN, chunk(b"hello"), fields=b"X-Virus-ID: Evil\r\n"),
     # And these are well.
     "unchanged": b"ICAP/1.0 204 Unmodified\r\nISTag: \"t\"\r\n\r\n",
     "unchanged, of another service": b"ICAP/1.0 204 Unmodified\r\nISTag: \"u\"\r\n\r\n",
