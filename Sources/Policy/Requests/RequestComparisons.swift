@@ -1,0 +1,89 @@
+/// What comparing one request with rules has taken so far, and what came of it. A request is judged several times, for each address of the
+/// name that it is for, say: what was asked of it once is not asked again, and all that is asked has one budget.
+struct RequestComparisons: Sendable {
+    /// Of ``ComparisonBudget/all``; at nothing, whatever would be compared is taken for too long.
+    var left = ComparisonBudget.all
+
+    private enum Answer {
+        case unknown, no, yes
+    }
+
+    /// Whose rules all of this is about: to others, their numbers mean nothing.
+    private var policy: Policy?
+    /// What was asked last, but for the request, which has this. The answers of rules hold for what is asked with the same, whatever its
+    /// destination.
+    private var query: Query?
+    private var response: ResponseFacts?
+    /// The same is asked again, but perhaps for another destination: from here on it pays to keep what rules answer.
+    private(set) var isRepeated = false
+    /// Those that the request is for, of the hosts of rules' URLs, by their numbers (``HostNumbers``) in ascending order.
+    var hosts: [UInt32] = []
+    /// Whether all but its destination holds of each rule; behind these, what takes long to ask, by the numbers that ``Policy`` has given out,
+    /// which depends on the request alone and the port that it goes to. Empty: nobody has asked for any.
+    private var answers: [Answer] = []
+
+    /// From here on that is asked.
+    ///
+    /// - Parameter dependsOnDestination: it names an address, which URLs of rules compare with the destination.
+    /// - Returns: whether the same was asked last; else ``hosts`` are to be looked up.
+    mutating func begin(_ next: Query, _ policy: Policy, dependsOnDestination: Bool) -> Bool {
+        if let query, self.policy === policy, query.isAsked(like: next), response == next.request?.response,
+            !dependsOnDestination || query.destination == next.destination
+        {
+            isRepeated = true
+            return true
+        }
+        isRepeated = false
+        if self.policy !== policy {
+            self.policy = policy
+            left = ComparisonBudget.all
+            answers = []
+        } else if query?.port != next.port {
+            answers = []
+        }
+        if !answers.isEmpty {
+            for rule in policy.rules.indices { answers[rule] = .unknown }
+        }
+        query = next
+        query?.request = nil
+        response = next.request?.response
+        return false
+    }
+
+    /// Whether all but its destination holds of a rule; nil: nobody has asked.
+    func known(ofRule number: Int) -> Bool? { answers.isEmpty ? nil : isYes(answers[number]) }
+
+    mutating func learn(ofRule number: Int, _ holds: Bool) { set(number, holds) }
+
+    /// What takes long, asked once.
+    mutating func answer(_ number: Int, _ compare: (inout Int) -> Bool) -> Bool {
+        let place = (policy?.rules.count ?? 0) + number
+        if !answers.isEmpty, let known = isYes(answers[place]) { return known }
+        let holds = compare(&left)
+        set(place, holds)
+        return holds
+    }
+
+    private func isYes(_ answer: Answer) -> Bool? {
+        switch answer {
+        case .unknown: nil
+        case .no: false
+        case .yes: true
+        }
+    }
+
+    private mutating func set(_ place: Int, _ holds: Bool) {
+        if answers.isEmpty, let policy {
+            answers = Array(repeating: .unknown, count: policy.rules.count + policy.costlyCount)
+        }
+        answers[place] = holds ? .yes : .no
+    }
+}
+
+extension Query {
+    /// Whether rules are asked the same of both, but for their destination and what a request and its response say.
+    fileprivate func isAsked(like other: Query) -> Bool {
+        listener == other.listener && client == other.client && port == other.port && transport == other.transport
+            && name == other.name && isNameVerified == other.isNameVerified && user == other.user && minute == other.minute
+    }
+}
