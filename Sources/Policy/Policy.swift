@@ -179,18 +179,20 @@ public final class Policy: Sendable {
         }
     }
 
-    /// What is asked by `body`, is asked of the request's own comparisons.
+    /// What is asked by `body`, is asked of the request's own comparisons, which are taken out of it meanwhile.
+    @inline(__always)
     private func comparing<Answer>(_ query: Query, _ body: (inout RequestComparisons) -> Answer) -> Answer {
         guard let request = query.request?.written else {
             var none = RequestComparisons()
             return body(&none)
         }
-        return request.comparisons.withLock { comparisons in
-            if !comparisons.begin(query, self, dependsOnDestination: request.address != nil) {
-                comparisons.hosts = urls.hosts(of: query)
-            }
-            return body(&comparisons)
+        var comparisons = RequestComparisons()
+        request.comparisons.withLock { swap(&$0, &comparisons) }
+        if !comparisons.begin(query, self, dependsOnDestination: request.address != nil) {
+            comparisons.hosts = urls.hosts(of: query)
         }
+        defer { request.comparisons.withLock { swap(&$0, &comparisons) } }
+        return body(&comparisons)
     }
 
     // Each touches the rule's criteria once, which are large to copy.

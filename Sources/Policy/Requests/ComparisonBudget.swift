@@ -9,7 +9,7 @@ struct ComparisonBudget: Sendable {
     static let octets = 1 << 20
     /// ... as far as they are looked at one by one, and with all that is compared beside them: two milliseconds or less in the worst case.
     /// What is passed over counts for a quarter, so that texts not made for it stay far below.
-    static let all = octets + octets / 4
+    static let all = octets + octets / 8
     /// Octets of one field, or of a query, whatever few patterns there are.
     static let mostOctets = 8_192
 

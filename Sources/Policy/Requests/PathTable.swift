@@ -41,10 +41,12 @@ struct PathTable<Value: Sendable>: Sendable {
 
     /// Whether a path of these is that one, and has values of which this holds.
     func contains(_ path: [UInt8], where holds: ([Value]) -> Bool) -> Bool {
-        if let place = last(of: exact, { $0.octets }, notBehind: path), exact[place].octets == path, holds(exact[place].values) {
+        if let place = last(exact.count, where: { !precedes(path, exact[$0].octets) }), exact[place].octets == path,
+            holds(exact[place].values)
+        {
             return true
         }
-        guard let nearest = last(of: starts, { $0.octets }, notBehind: path) else { return false }
+        guard let nearest = last(starts.count, where: { !precedes(path, starts[$0].octets) }) else { return false }
         // All on the way up are starts of this one, and so of the path if they are no longer than what both have.
         let common = zip(path, starts[nearest].octets).prefix { $0 == $1 }.count
         var next: Int? = nearest
@@ -55,13 +57,13 @@ struct PathTable<Value: Sendable>: Sendable {
         return false
     }
 
-    /// The last of some in order that does not sort behind the path; nil: all do.
+    /// The last of some that do not sort behind the path, of which those that do come last; nil: all do.
     @inline(__always)
-    private func last<Entry>(of entries: [Entry], _ octets: (Entry) -> [UInt8], notBehind path: [UInt8]) -> Int? {
-        var (low, high) = (0, entries.count)
+    private func last(_ count: Int, where isNotBehind: (Int) -> Bool) -> Int? {
+        var (low, high) = (0, count)
         while low < high {
             let middle = (low + high) / 2
-            if precedes(path, octets(entries[middle])) { high = middle } else { low = middle + 1 }
+            if isNotBehind(middle) { low = middle + 1 } else { high = middle }
         }
         return low > 0 ? low - 1 : nil
     }

@@ -1,3 +1,5 @@
+internal import TransparentSockets
+
 /// What comparing one request with rules has taken so far, and what came of it. A request is judged several times, for each address of the
 /// name that it is for, say: what was asked of it once is not asked again, and all that is asked has one budget.
 struct RequestComparisons: Sendable {
@@ -10,10 +12,9 @@ struct RequestComparisons: Sendable {
 
     /// Whose rules all of this is about: to others, their numbers mean nothing.
     private var policy: Policy?
-    /// What was asked last, but for the request, which has this. The answers of rules hold for what is asked with the same, whatever its
-    /// destination.
-    private var query: Query?
-    private var response: ResponseFacts?
+    /// With what was asked last: the answers of rules hold for the same.
+    private var circumstances: Circumstances?
+    private var destination: IPAddress?
     /// The same is asked again, but perhaps for another destination: from here on it pays to keep what rules answer.
     private(set) var isRepeated = false
     /// Those that the request is for, of the hosts of rules' URLs, by their numbers (``HostNumbers``) in ascending order.
@@ -27,8 +28,8 @@ struct RequestComparisons: Sendable {
     /// - Parameter dependsOnDestination: it names an address, which URLs of rules compare with the destination.
     /// - Returns: whether the same was asked last; else ``hosts`` are to be looked up.
     mutating func begin(_ next: Query, _ policy: Policy, dependsOnDestination: Bool) -> Bool {
-        if let query, self.policy === policy, query.isAsked(like: next), response == next.request?.response,
-            !dependsOnDestination || query.destination == next.destination
+        if let circumstances, self.policy === policy, circumstances.hold(for: next),
+            !dependsOnDestination || destination == next.destination
         {
             isRepeated = true
             return true
@@ -38,15 +39,14 @@ struct RequestComparisons: Sendable {
             self.policy = policy
             left = ComparisonBudget.all
             answers = []
-        } else if query?.port != next.port {
+        } else if circumstances?.port != next.port {
             answers = []
         }
         if !answers.isEmpty {
             for rule in policy.rules.indices { answers[rule] = .unknown }
         }
-        query = next
-        query?.request = nil
-        response = next.request?.response
+        circumstances = Circumstances(next)
+        destination = next.destination
         return false
     }
 
@@ -80,10 +80,33 @@ struct RequestComparisons: Sendable {
     }
 }
 
-extension Query {
-    /// Whether rules are asked the same of both, but for their destination and what a request and its response say.
-    fileprivate func isAsked(like other: Query) -> Bool {
-        listener == other.listener && client == other.client && port == other.port && transport == other.transport
-            && name == other.name && isNameVerified == other.isNameVerified && user == other.user && minute == other.minute
+/// All that rules are asked about, but for the destination and what is the request's own.
+private struct Circumstances {
+    let listener: String
+    let client: IPAddress?
+    let port: UInt16
+    let transport: TransportProtocol
+    let name: DomainName?
+    let isNameVerified: Bool
+    let user: String?
+    let minute: MinuteOfWeek?
+    let response: ResponseFacts?
+
+    init(_ query: Query) {
+        listener = query.listener
+        client = query.client
+        port = query.port
+        transport = query.transport
+        name = query.name
+        isNameVerified = query.isNameVerified
+        user = query.user
+        minute = query.minute
+        response = query.request?.response
+    }
+
+    func hold(for query: Query) -> Bool {
+        port == query.port && transport == query.transport && isNameVerified == query.isNameVerified && client == query.client
+            && minute == query.minute && name == query.name && user == query.user && listener == query.listener
+            && response == query.request?.response
     }
 }

@@ -61,7 +61,7 @@ struct URLIndex: Sendable {
                 return
             }
             _ = paths.contains(request.path, where: tell)
-            if request.resolvedPath != request.path { _ = paths.contains(request.resolvedPath, where: tell) }
+            if request.hasOtherPath { _ = paths.contains(request.resolvedPath, where: tell) }
         }
         for number in numbers {
             let paths = hosts[Int(number)].paths

@@ -9,6 +9,8 @@ final class WrittenRequest: Sendable {
     let path: [UInt8]
     /// What a server may make of it (``ResolvedPath``).
     let resolvedPath: [UInt8]
+    /// Whether that is another one.
+    let hasOtherPath: Bool
     /// What servers make of it differs so much that no rule can tell: a rule that rejects by a path matches it, any other does not.
     let isPathAmbiguous: Bool
     /// Behind the `?`, as the client wrote it; empty also where there is none.
@@ -33,6 +35,7 @@ final class WrittenRequest: Sendable {
         path = written.isEmpty ? [UInt8(ascii: "/")] : Array(written)
         let resolved = ResolvedPath(path)
         resolvedPath = resolved.octets
+        hasOtherPath = resolvedPath != path
         isPathAmbiguous = resolved.isAmbiguous
         query = Array(target.dropFirst(written.count + 1))
         decodedQuery = percentDecoded(query)
