@@ -195,15 +195,17 @@ public final class Policy: Sendable {
         return body(&comparisons)
     }
 
-    // Each touches the rule's criteria once, which are large to copy.
+    // Criteria are looked at where they are: they are large to copy.
 
     private func match(
         _ rule: Int, _ query: Query, anyDestination: Bool, _ comparisons: inout RequestComparisons
     ) -> Bool {
-        criteria[rule].match(query, anyDestination: anyDestination, &comparisons)
+        criteria.withUnsafeBufferPointer { $0[rule].match(query, anyDestination: anyDestination, &comparisons) }
     }
 
-    private func matchDestination(_ rule: Int, _ query: Query) -> Bool { criteria[rule].matchDestination(query) }
+    private func matchDestination(_ rule: Int, _ query: Query) -> Bool {
+        criteria.withUnsafeBufferPointer { $0[rule].matchDestination(query) }
+    }
 
     private func firstMatch(_ query: Query) -> Int? {
         comparing(query) { firstMatch(query, &$0) }

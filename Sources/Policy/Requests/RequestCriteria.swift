@@ -34,14 +34,13 @@ final class RequestCriteria: Sendable {
     ///   - anyResponse: as if the response that is not known were the right one.
     ///   - comparisons: of the request.
     func match(_ query: Query, anyResponse: Bool, _ comparisons: inout RequestComparisons) -> Bool {
-        guard let facts = query.request else { return false }
-        let request = facts.written
+        guard let request = query.request?.written else { return false }
         if let methods, !methods.contains(request.method) { return false }
         if let paths, !matches(paths, request) { return false }
         if let urls, !urls.match(request, query, isReject: isReject, &comparisons) { return false }
         if let number, !comparisons.answer(number, { matches(request, &$0) }) { return false }
         guard let contentTypes, !anyResponse else { return true }
-        guard let response = facts.response else { return false }
+        guard let response = query.request?.response else { return false }
         return contentTypes.contains { $0.matches(response, &comparisons.left) }
     }
 
