@@ -68,20 +68,25 @@ func rules(_ urls: [String]) -> [Rule] {
     }
 }
 
-func report(_ what: String, _ rules: [Rule], name: String? = nil, _ request: () -> RequestFacts) {
+/// - Parameter addresses: for each of which it is decided once more, as for those of a name that a client asks for.
+func report(_ what: String, _ rules: [Rule], name: String? = nil, addresses: Int = 0, _ request: () -> RequestFacts) {
     let policy = Policy(rules)
     var decided = 0
     // Of the processor, for what else runs here does not count.
     let runs = (0..<9).map { _ in
         let start = Glibc.clock()
-        for _ in 0..<20 {
+        for _ in 0..<10 {
             var query = Query(listener: "lan", client: nil, destination: nil, port: 80, name: name.flatMap { DomainName($0) })
             query.request = request()
             decided &+= policy.decide(query).rule ?? 0
+            for address in 0..<addresses {
+                query.destination = .v4(IPv4Address(bits: 0xC633_6400 | UInt32(address)))
+                decided &+= policy.decideInEveryForm(query).rule ?? 0
+            }
         }
-        return (Glibc.clock() - start) / 20
+        return (Glibc.clock() - start) / 10
     }
-    print("\(what): \(runs.sorted()[4]) us")
+    print("\(what)\(addresses > 0 ? ", decided for \(addresses) addresses" : ""): \(runs.sorted()[4]) us")
     if decided == 1 { print() }
 }
 
@@ -113,7 +118,81 @@ for (text, values, lines, octets) in [
         all.append(rule)
     }
     let value = Array(String(repeating: text, count: octets / 2).utf8)
-    report("\(values) values of a header field, \(lines) lines of \(octets) octets (\(text)...)", all) {
-        RequestFacts(method: "GET", target: "/", fields: (0..<lines).map { _ in RequestFacts.Field(name: "Cookie", value: value) })
+    for addresses in [0, 9] {
+        report(
+            "\(values) values of a header field, \(lines) lines of \(octets) octets (\(text)...)", all, name: "a.b",
+            addresses: addresses
+        ) {
+            RequestFacts(
+                method: "GET", target: "/", fields: (0..<lines).map { _ in RequestFacts.Field(name: "Cookie", value: value) })
+        }
     }
+}
+
+// What lengths and numbers of patterns alone do not tell.
+
+func cookies(_ values: [String]) -> [Rule] {
+    stride(from: 0, to: values.count, by: 128).map { start in
+        var rule = Rule(action: .reject)
+        rule.fields = [FieldPattern(name: "cookie", values: values[start..<min(start + 128, values.count)].map { Wildcard($0)! })]
+        return rule
+    }
+}
+func cookie(_ value: String, lines: Int = 1) -> RequestFacts {
+    RequestFacts(
+        method: "GET", target: "/", fields: (0..<lines).map { _ in RequestFacts.Field(name: "Cookie", value: Array(value.utf8)) })
+}
+let pieces = String(repeating: "*a", count: 120)
+report("1,024 values of 120 pieces", cookies((0..<1_024).map { "\(pieces)*\($0)" })) {
+    cookie(String(repeating: "a", count: 1_000))
+}
+let long = String(repeating: "a", count: 250)
+report("1,024 values of 254 octets, 28 lines", cookies((0..<1_024).map { "\(long)\(1_000 + $0)" })) {
+    cookie(long + "0000", lines: 28)
+}
+let labels = (0..<120).map { _ in "a" }
+let below = (2..<120).flatMap { depth in
+    (0..<64).map { "http://*.\(labels.prefix(depth).joined(separator: "."))/x?*ab\($0)*" }
+}
+report("64 wildcards for the query of each of 118 hosts below each other", rules(below), name: labels.joined(separator: ".")) {
+    RequestFacts(
+        method: "GET", target: "/x?%61b" + String(repeating: "ab", count: 4_000), authority: labels.joined(separator: "."))
+}
+for addresses in [0, 9] {
+    report("20,000 rules by one host", rules((0..<20_000).map { "http://a.b/\($0)" }), name: "a.b", addresses: addresses) {
+        RequestFacts(method: "GET", target: "/x/", authority: "a.b")
+    }
+    report("65,536 rules by one host", rules((0..<65_536).map { "http://a.b/\($0)" }), name: "a.b", addresses: addresses) {
+        RequestFacts(method: "GET", target: "/x/%41", authority: "a.b")
+    }
+    let paths = (0..<20_000).map { number in
+        var rule = Rule(action: .reject)
+        rule.paths = [PathPattern("/\(number)")!]
+        return rule
+    }
+    report("20,000 rules by a path", paths, name: "a.b", addresses: addresses) { RequestFacts(method: "GET", target: "/x/%41") }
+    let methods = (0..<20_000).map { number in
+        var rule = Rule(action: .reject)
+        rule.methods = ["M\(number)"]
+        return rule
+    }
+    report("20,000 rules by a method", methods, name: "a.b", addresses: addresses) { RequestFacts(method: "GET", target: "/") }
+}
+// What most requests are: a few rules, and nothing in them that matches.
+var few = rules(["http://a.b/ads/*", "http://*.c.d/x?*track*"]) + [path]
+few += cookies(["*bot*", "curl/*"])
+let fewRules = Policy(few)
+for addresses in [0, 2] {
+    let nanoseconds = measure(20_000) { index in
+        var query = Query(listener: "lan", client: nil, destination: nil, port: 80, name: DomainName("www.a.b"))
+        query.request = RequestFacts(
+            method: "GET", target: "/index.html?a=b", authority: "www.a.b",
+            fields: [RequestFacts.Field(name: "Cookie", value: Array("session=0123456789abcdef".utf8))])
+        _ = fewRules.decide(query)
+        for address in 0..<addresses {
+            query.destination = .v4(IPv4Address(bits: 0xC633_6400 | UInt32(address)))
+            _ = fewRules.decideInEveryForm(query)
+        }
+    }
+    print("an ordinary request, five rules, decided for \(addresses) addresses: \(nanoseconds) ns")
 }

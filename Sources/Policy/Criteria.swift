@@ -12,17 +12,21 @@ struct Criteria: Sendable {
     let transport: TransportProtocol?
     let isNamed: Bool?
 
-    /// - Parameter budget: of all rules.
-    init(_ rule: Rule, _ budget: ComparisonBudget) {
+    /// - Parameters:
+    ///   - hosts: of the URLs of all rules.
+    ///   - budget: of all rules.
+    ///   - costly: numbers of what takes long (``RequestComparisons``) that are given out already.
+    init(_ rule: Rule, _ hosts: HostNumbers, _ budget: ComparisonBudget, _ costly: inout Int) {
         destinations = rule.destinations.map(NetworkSet.init)
         clients = rule.clients.map(NetworkSet.init)
         ports = rule.ports.map(PortSet.init)
         listeners = rule.listeners.map { Set($0) }
         users = rule.users.map { Set($0) }
         times = rule.times
-        request = rule.asksForRequest ? RequestCriteria(rule, budget) : nil
+        request = rule.asksForRequest ? RequestCriteria(rule, hosts, budget, &costly) : nil
         transport = rule.transport
-        isNamed = rule.anchors == nil ? rule.isNamed : true
+        // Both at once, nobody is.
+        isNamed = rule.isNamed ?? (rule.anchors == nil ? nil : true)
     }
 
     /// Whether all but the domain holds: who asks has found the rule by its domain, or wants to know whether one matters.
@@ -32,8 +36,10 @@ struct Criteria: Sendable {
     ///   - anyName: as if the name that is not known were the right one.
     ///   - anyRequest: the same of a request and its response.
     ///   - anyResponse: the same of a response.
+    ///   - comparisons: of the request, if there is one.
     func match(
-        _ query: Query, anyDestination: Bool = false, anyName: Bool = false, anyRequest: Bool = false, anyResponse: Bool = false
+        _ query: Query, anyDestination: Bool = false, anyName: Bool = false, anyRequest: Bool = false, anyResponse: Bool = false,
+        _ comparisons: inout RequestComparisons
     ) -> Bool {
         if let isNamed, isNamed != (anyName || query.name != nil) { return false }
         if let transport, transport != query.transport { return false }
@@ -41,13 +47,17 @@ struct Criteria: Sendable {
         if let listeners, !listeners.contains(query.listener) { return false }
         if let users { guard let user = query.user, users.contains(user) else { return false } }
         if let times { guard let minute = query.minute, times.contains(minute) else { return false } }
-        if let destinations, !anyDestination {
-            guard let destination = query.destination, destinations.contains(destination) else { return false }
-        }
+        if !anyDestination, !matchDestination(query) { return false }
         if let clients { guard let client = query.client, clients.contains(client) else { return false } }
         // What takes longest comes last.
-        if let request, !anyRequest { guard request.match(query, anyResponse: anyResponse) else { return false } }
+        if let request, !anyRequest { guard request.match(query, anyResponse: anyResponse, &comparisons) else { return false } }
         return true
+    }
+
+    /// Whether that alone holds.
+    func matchDestination(_ query: Query) -> Bool {
+        guard let destinations else { return true }
+        return query.destination.map { destinations.contains($0) } ?? false
     }
 
     /// Whether all but the domains holds wherever `other`'s does.

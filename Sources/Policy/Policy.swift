@@ -1,11 +1,13 @@
+internal import Synchronization
 internal import TransparentSockets
 
 /// The rules, made ready: the first that matches decides, and without one the session goes direct.
 ///
 /// Each rule stands in the index of its rarest criterion: domain, or the hosts of its URLs, before destination before client.
 /// A query asks the indexes which rules might match, and checks what else those ask for, if anything. So a decision takes as
-/// long with 100,000 domains as with ten. Of the URLs of a rule those of the same host, port and path are looked at, of other
-/// criteria of requests each. No rule takes longer for it where a client asks for something long, but by what a ``ComparisonBudget`` bounds.
+/// long with 100,000 domains as with ten. Of URLs those of the same host, port and path are looked at, of other
+/// criteria of requests each. No rule takes longer for it where a client asks for something long, but by what a ``ComparisonBudget`` bounds;
+/// what is asked of a request once, is not asked again where it is decided for another destination (``RequestComparisons``).
 ///
 /// A class, so that whoever holds it for a moment counts one reference, and not one for each of its parts.
 public final class Policy: Sendable {
@@ -15,8 +17,7 @@ public final class Policy: Sendable {
     private let domains: DomainIndex
     private let destinations: NetworkIndex
     private let clients: NetworkIndex
-    /// The addresses of URLs, which requests name in place of a host's name.
-    private let addresses: NetworkIndex
+    private let urls: URLIndex
     /// Rules without any of these.
     private let general: [UInt32]
     /// Rules to which a name matters, for telling whether one is needed.
@@ -31,24 +32,22 @@ public final class Policy: Sendable {
     public init(_ rules: [Rule]) {
         self.rules = rules
         let budget = ComparisonBudget(rules)
-        criteria = rules.map { Criteria($0, budget) }
+        let hosts = HostNumbers(rules)
+        var costly = 0
+        criteria = rules.map { Criteria($0, hosts, budget, &costly) }
+        costlyCount = costly
         remainders = rules.map(Remainder.init)
         var domains: [(DomainPattern, UInt32)] = []
         var destinations: [(IPNetwork, UInt32)] = []
         var clients: [(IPNetwork, UInt32)] = []
-        var addresses: [(IPNetwork, UInt32)] = []
+        var urls: [(URLPattern, UInt32)] = []
         var general: [UInt32] = []
         for (index, rule) in rules.enumerated() where rule.canMatch {
             let index = UInt32(index)
             if let patterns = rule.domains {
                 domains += patterns.lazy.map { ($0, index) }
-            } else if let urls = rule.urls {
-                for url in urls {
-                    switch url.host {
-                    case .name(let pattern): domains.append((pattern, index))
-                    case .address(let address): addresses.append((address.alone, index))
-                    }
-                }
+            } else if let patterns = rule.urls {
+                urls += patterns.lazy.map { ($0, index) }
             } else if let networks = rule.destinations {
                 destinations += networks.lazy.map { ($0, index) }
             } else if let networks = rule.clients {
@@ -60,7 +59,7 @@ public final class Policy: Sendable {
         self.domains = DomainIndex(domains)
         self.destinations = NetworkIndex(destinations)
         self.clients = NetworkIndex(clients)
-        self.addresses = NetworkIndex(addresses)
+        self.urls = URLIndex(urls, hosts)
         self.general = general
         func numbers(_ isMeant: (Rule) -> Bool) -> [UInt32] {
             rules.indices.filter { rules[$0].canMatch && isMeant(rules[$0]) }.map { UInt32($0) }
@@ -74,6 +73,8 @@ public final class Policy: Sendable {
         askedFields = Set(rules.filter(\.canMatch).flatMap { $0.fields ?? [] }.map(\.foldedName))
     }
 
+    /// What takes long to ask, of all rules (``RequestComparisons``).
+    let costlyCount: Int
     /// Whether some rule can be held by a response alone: then what was decided of a request is decided again.
     public let asksForResponses: Bool
     /// Whether some rule asks for the time: then it is to be looked at, and nothing that was decided holds for ever.
@@ -109,11 +110,13 @@ public final class Policy: Sendable {
         // A rule for sessions without a name, once one is known, does not decide.
         if let rule = decision.rule, rules[rule].isNamed == false { return true }
         let limit = UInt32(decision.rule ?? rules.count)
-        for index in named {
-            guard index < limit else { return false }
-            if criteria[Int(index)].match(query, anyName: true) { return true }
+        return comparing(query) { comparisons in
+            for index in named {
+                guard index < limit else { return false }
+                if criteria[Int(index)].match(query, anyName: true, &comparisons) { return true }
+            }
+            return false
         }
-        return false
     }
 
     /// Whether some rule asks for more than where a request goes: then each must be judged by what it says.
@@ -126,21 +129,25 @@ public final class Policy: Sendable {
     public func needsRequest(_ query: Query, after decision: Decision) -> Bool {
         guard query.request == nil else { return false }
         let limit = UInt32(decision.rule ?? rules.count)
-        for index in requesting {
-            guard index < limit else { return false }
-            if criteria[Int(index)].match(query, anyRequest: true) { return true }
+        return comparing(query) { comparisons in
+            for index in requesting {
+                guard index < limit else { return false }
+                if criteria[Int(index)].match(query, anyRequest: true, &comparisons) { return true }
+            }
+            return false
         }
-        return false
     }
 
     /// Whether a response could change what was decided of a request.
     public func needsResponse(_ query: Query, after decision: Decision) -> Bool {
         let limit = UInt32(decision.rule ?? rules.count)
-        for index in responding {
-            guard index < limit else { return false }
-            if criteria[Int(index)].match(query, anyResponse: true), isAt(query, index) { return true }
+        return comparing(query) { comparisons in
+            for index in responding {
+                guard index < limit else { return false }
+                if criteria[Int(index)].match(query, anyResponse: true, &comparisons), isAt(query, index) { return true }
+            }
+            return false
         }
-        return false
     }
 
     /// Whether the rule's domain, which its criteria leave out, holds.
@@ -162,23 +169,69 @@ public final class Policy: Sendable {
     public func needsAddress(_ query: Query, after decision: Decision) -> Bool {
         guard query.destination == nil else { return false }
         let limit = UInt32(decision.rule ?? rules.count)
-        for index in addressed {
-            guard index < limit else { return false }
-            // What a response will be, nobody knows by then.
-            if criteria[Int(index)].match(query, anyDestination: true, anyResponse: true) { return true }
+        return comparing(query) { comparisons in
+            for index in addressed {
+                guard index < limit else { return false }
+                // What a response will be, nobody knows by then.
+                if criteria[Int(index)].match(query, anyDestination: true, anyResponse: true, &comparisons) { return true }
+            }
+            return false
         }
-        return false
+    }
+
+    /// What is asked by `body`, is asked of the request's own comparisons, which are taken out of it meanwhile.
+    @inline(__always)
+    private func comparing<Answer>(_ query: Query, _ body: (inout RequestComparisons) -> Answer) -> Answer {
+        guard let request = query.request?.written else {
+            var none = RequestComparisons()
+            return body(&none)
+        }
+        var comparisons = RequestComparisons()
+        request.comparisons.withLock { swap(&$0, &comparisons) }
+        if !comparisons.begin(query, self, dependsOnDestination: request.address != nil) {
+            comparisons.hosts = urls.hosts(of: query)
+        }
+        defer { request.comparisons.withLock { swap(&$0, &comparisons) } }
+        return body(&comparisons)
+    }
+
+    // Criteria are looked at where they are: they are large to copy.
+
+    private func match(
+        _ rule: Int, _ query: Query, anyDestination: Bool, _ comparisons: inout RequestComparisons
+    ) -> Bool {
+        criteria.withUnsafeBufferPointer { $0[rule].match(query, anyDestination: anyDestination, &comparisons) }
+    }
+
+    private func matchDestination(_ rule: Int, _ query: Query) -> Bool {
+        criteria.withUnsafeBufferPointer { $0[rule].matchDestination(query) }
     }
 
     private func firstMatch(_ query: Query) -> Int? {
+        comparing(query) { firstMatch(query, &$0) }
+    }
+
+    private func firstMatch(_ query: Query, _ comparisons: inout RequestComparisons) -> Int? {
         var best = UInt32.max
+        let remembers = comparisons.isRepeated
+        func holds(_ candidate: Int) -> Bool {
+            guard remembers else { return match(candidate, query, anyDestination: false, &comparisons) }
+            let known = comparisons.known(ofRule: candidate)
+            if known == false || remainders[candidate].contains(.destination) && !matchDestination(candidate, query) {
+                return false
+            }
+            if let known { return known }
+            let holds = match(candidate, query, anyDestination: true, &comparisons)
+            comparisons.learn(ofRule: candidate, holds)
+            return holds
+        }
         func look(_ candidates: borrowing Span<UInt32>) {
             for position in candidates.indices {
                 let candidate = candidates[position]
                 guard candidate < best else { return }
                 let remainder = remainders[Int(candidate)]
                 if !query.isNameVerified, remainder.contains(.verification) { continue }
-                if !remainder.contains(.criteria) || criteria[Int(candidate)].match(query) {
+                if !remainder.contains(.criteria) || holds(Int(candidate)) {
                     best = candidate
                     return
                 }
@@ -189,7 +242,8 @@ public final class Policy: Sendable {
         if let destination = query.destination { destinations.forEachMatch(destination) { look($0) } }
         if let client = query.client { clients.forEachMatch(client) { look($0) } }
         if let name = query.name { domains.forEachMatch(name) { look($0) } }
-        if let address = query.request?.address { addresses.forEachMatch(address) { look($0) } }
+        let hosts = comparisons.hosts
+        urls.forEachMatch(query, hosts: hosts) { look($0) }
         return best == .max ? nil : Int(best)
     }
 
@@ -226,13 +280,16 @@ public final class Policy: Sendable {
         for (number, pattern) in (rule.anchors ?? []).enumerated() {
             var matching: Set<UInt32> = []
             domains.forEachMatch(pattern.mostGeneralMatch) { matching.formUnion(Array($0)) }
+            urls.forEachRule(name: pattern.mostGeneralMatch, address: nil) { matching.formUnion(Array($0)) }
             candidates = number == 0 ? matching : candidates.intersection(matching)
             // The rule itself is always among them.
             if candidates.count == 1 { break }
         }
         // One network will do: the comparison that follows looks at all.
         if let network = rule.destinations?.first { destinations.forEachMatch(network.base) { candidates.formUnion(Array($0)) } }
-        if let address = rule.addresses.first { addresses.forEachMatch(address) { candidates.formUnion(Array($0)) } }
+        if let address = rule.addresses.first {
+            urls.forEachRule(name: nil, address: address) { candidates.formUnion(Array($0)) }
+        }
         if let network = rule.clients?.first { clients.forEachMatch(network.base) { candidates.formUnion(Array($0)) } }
         return candidates
     }
@@ -255,11 +312,6 @@ extension Rule {
     fileprivate var addresses: [IPAddress] {
         (urls ?? []).compactMap { url in if case .address(let address) = url.host { address } else { nil } }
     }
-}
-
-extension IPAddress {
-    /// The network that has this address and no other.
-    fileprivate var alone: IPNetwork { IPNetwork(self, prefixLength: isIPv6 ? 128 : 32) }
 }
 
 extension Array where Element == UInt32 {

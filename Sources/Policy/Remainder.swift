@@ -8,6 +8,8 @@ struct Remainder: OptionSet {
     static let criteria = Remainder(rawValue: 1)
     /// Whether the name is verified: by anybody's claim nothing is allowed.
     static let verification = Remainder(rawValue: 2)
+    /// Among the criteria, the destination.
+    static let destination = Remainder(rawValue: 4)
 }
 
 extension Remainder {
@@ -17,8 +19,8 @@ extension Remainder {
         var rest = rule
         if rest.domains != nil {
             rest.domains = nil
-            // Whoever was found by a name has one.
-            rest.isNamed = nil
+            // Whoever was found by a name has one; a rule for those that have none says so itself (``Criteria``).
+            if rest.isNamed == true { rest.isNamed = nil }
         } else if rest.urls == nil, rest.destinations != nil {
             rest.destinations = nil
         } else if rest.urls == nil, rest.clients != nil {
@@ -27,5 +29,6 @@ extension Remainder {
         var asksNothing = Rule(action: rule.action)
         asksNothing.rejection = rule.rejection
         if rest != asksNothing { insert(.criteria) }
+        if rest.destinations != nil { insert(.destination) }
     }
 }

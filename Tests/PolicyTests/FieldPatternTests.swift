@@ -8,8 +8,9 @@ import Testing
     }
 
     private func matches(_ pattern: FieldPattern, _ lines: [RequestFacts.Field], isReject: Bool) -> Bool {
-        pattern.matches(
-            Dictionary(grouping: lines, by: \.foldedName), isReject: isReject, mostOctets: ComparisonBudget.mostOctets)
+        var left = ComparisonBudget.all
+        return pattern.matches(
+            Dictionary(grouping: lines, by: \.foldedName), isReject: isReject, mostOctets: ComparisonBudget.mostOctets, &left)
     }
 
     /// Programs behind some servers take these for one another.

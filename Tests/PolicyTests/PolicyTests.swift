@@ -1,7 +1,8 @@
-import Policy
 import TestSupport
 import Testing
 import TransparentSockets
+
+@testable import Policy
 
 @Suite struct PolicyTests {
     private func rule(_ action: Action = .reject, _ change: (inout Rule) -> Void) -> Rule {
@@ -90,6 +91,13 @@ import TransparentSockets
             $0.domains = [DomainPattern("a.example")!]
         }
         #expect(!impossible.canMatch)
+        // It is no rule for that domain by what it asks for, and not by being left out of the index alone.
+        #expect(Remainder(impossible).contains(.criteria) && !Remainder(domain).contains(.criteria))
+        var costly = 0
+        let criteria = Criteria(impossible, HostNumbers([]), ComparisonBudget([impossible]), &costly)
+        var none = RequestComparisons()
+        #expect(!criteria.match(query("192.0.2.1", name: "a.example"), &none))
+        #expect(!criteria.match(query("192.0.2.1"), anyName: true, &none))
         #expect(Policy([impossible]).decide(query("192.0.2.1", name: "a.example")).rule == nil)
     }
 

@@ -75,6 +75,47 @@ import TransparentSockets
         #expect(all.shadowed.map(\.rule) == [2, 3] && all.shadowed.map(\.by) == [1, 1])
     }
 
+    /// Rules by the URLs of one host stand in an index by their paths, and of hosts around one another only the right ones are asked.
+    @Test func pathsOfOneHostAreFoundAtOnce() {
+        func cost(_ policy: Policy, _ name: String) -> () -> Void {
+            {
+                for _ in 0..<100 {
+                    let asked = self.query(RequestFacts(method: "GET", target: "/x/%41", authority: name), name: name)
+                    #expect(policy.decide(asked).rule == nil)
+                }
+            }
+        }
+        func policy(_ count: Int) -> Policy { Policy((0..<count).map { rule(url: "http://a.b/\($0)") }) }
+        #expect(ratio(cost(policy(4_000), "a.b"), to: cost(policy(4), "a.b")) < 20)
+        let labels = Array(repeating: "a", count: 100)
+        let below = Policy(
+            (2..<100).flatMap { depth in
+                (0..<40).map { rule(url: "http://*.\(labels.prefix(depth).joined(separator: "."))/x/A?\($0)") }
+            })
+        let beside = Policy((0..<3_920).map { rule(url: "http://*.a/x/A?\($0)") })
+        let name = labels.joined(separator: ".")
+        #expect(ratio(cost(below, name), to: cost(beside, name)) < 10)
+    }
+
+    /// A name's addresses, each of which is decided for: what is asked of the request alone is asked twice at most.
+    @Test func addressesOfANameTakeLittleMore() {
+        let policy = Policy(
+            (0..<2_000).map { number in
+                var rule = Rule(action: .reject)
+                rule.paths = [PathPattern("/\(number)")!]
+                rule.methods = ["GET", "M\(number)"]
+                return rule
+            })
+        func decide(addresses: Int) {
+            var asked = query(RequestFacts(method: "GET", target: "/x/%41", authority: "a.b"), name: "a.b")
+            for number in 0..<addresses {
+                asked.destination = .v4(IPv4Address(bits: 0xC000_0200 | UInt32(number)))
+                #expect(policy.decide(asked).rule == nil)
+            }
+        }
+        #expect(ratio({ decide(addresses: 200) }, to: { decide(addresses: 1) }) < 100)
+    }
+
     /// A text eight times as long takes that much longer, whatever it is.
     @Test(arguments: ["a", "ab", "aab"])
     func wildcardsTakeWhatTheTextHas(_ text: String) {

@@ -62,8 +62,28 @@ import Testing
         let text = [UInt8](repeating: UInt8(ascii: "A"), count: 524_288)
         let folded = text.map(foldedOctet)
         let patterns = (0..<256).map { Wildcard("b\($0)*")! }
-        let duration = ContinuousClock().measure { for pattern in patterns { #expect(!pattern.matches(text, folded: folded)) } }
+        var left = Int.max
+        let duration = ContinuousClock().measure {
+            for pattern in patterns { #expect(!pattern.matches(text, folded: folded, &left)) }
+        }
         #expect(duration < .seconds(1))
+    }
+
+    /// In octets: what is looked at one by one, a part of what is passed over, and something for each piece and each comparison.
+    @Test func whatItTakesIsCounted() {
+        func effort(_ pattern: String, _ text: String) -> Int {
+            let text = Array(text.utf8)
+            var left = 0
+            _ = Wildcard(pattern)!.matches(text, folded: text, &left)
+            return -left
+        }
+        let nearly = String(repeating: "ab", count: 500)
+        #expect(effort("*ab0*", nearly) >= 1_000 && effort("*xy*", nearly) >= 250 && effort("*xy*", nearly) < 300)
+        #expect(effort("*x*", nearly) > effort("x*", nearly) && effort("x*", nearly) > 0)
+        let pieces = String(repeating: "*a", count: 100) + "*"
+        #expect(effort(pieces, String(repeating: "a", count: 200)) >= 800)
+        let long = String(repeating: "a", count: 240)
+        #expect(effort(long + "b", long + "c") > effort("ab", "ac"))
     }
 
     @Test func covering() {

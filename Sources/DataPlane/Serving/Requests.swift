@@ -129,7 +129,7 @@ extension Session {
         // Only where the same rule leads: what a rule says of one address of a name, it does not say of another.
         let allowed = addresses.filter { address in
             query.destination = address
-            return routes.policy.decideInEveryForm(query) == decision
+            return (address == addresses[0] || routes.policy.decideInEveryForm(query) == decision)
                 && !worker.isOurselves(OriginalDestination(SocketAddress(address, port: port)))
         }
         guard let first = allowed.first else { return .ended(refuse(.proxySelf, "the destination is a listener of this proxy")) }

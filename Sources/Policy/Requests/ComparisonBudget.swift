@@ -1,10 +1,15 @@
 /// How much of a request rules compare with patterns that may stand anywhere in it (``Wildcard/isSearched``): each of them looks at every
 /// octet once, so that octets times patterns are what a request costs.
 ///
-/// What is longer is not looked at: a rule that rejects matches it, any other does not.
+/// What is longer is not looked at: a rule that rejects matches it, any other does not. That goes for what fields and queries take each, by
+/// their lengths, and for what all that is compared with a request has taken (``RequestComparisons``): the former are bounds that anybody
+/// can reckon with, the latter counts what they leave out, such as the hosts around a host, and short pieces.
 struct ComparisonBudget: Sendable {
-    /// Octets for one request, each counted once for every pattern: some 2 ms in the worst case.
+    /// Octets for one request, each counted once for every pattern.
     static let octets = 1 << 20
+    /// ... as far as they are looked at one by one, and with all that is compared beside them: two milliseconds or less in the worst case.
+    /// What is passed over counts for a quarter, so that texts not made for it stay far below.
+    static let all = octets + octets / 8
     /// Octets of one field, or of a query, whatever few patterns there are.
     static let mostOctets = 8_192
 

@@ -21,12 +21,19 @@ public struct FieldPattern: Hashable, Sendable {
     ///   - isReject: what some server takes for that field counts as well, and so do lines that are too long to be looked at: for any
     ///     other rule they have none of the values.
     ///   - mostOctets: of all lines together that are looked at (``ComparisonBudget``).
-    func matches(_ fields: [String: [RequestFacts.Field]], isReject: Bool, mostOctets: Int) -> Bool {
+    ///   - left: of what the request may take in all; at nothing, what is left to compare is too long.
+    func matches(_ fields: [String: [RequestFacts.Field]], isReject: Bool, mostOctets: Int, _ left: inout Int) -> Bool {
         guard let all = fields[foldedName] else { return false }
         let lines = all.lazy.filter { isReject || $0.name == name }
         let octets = lines.reduce(-Self.octetsOfLine) { $0 + $1.value.count + Self.octetsOfLine }
         guard octets <= mostOctets else { return isReject }
-        return lines.contains { line in values.contains { $0.matches(line.value, folded: line.foldedValue) } }
+        for line in lines {
+            for value in values {
+                guard left > 0 else { return isReject }
+                if value.matches(line.value, folded: line.foldedValue, &left) { return true }
+            }
+        }
+        return false
     }
 
     /// Whether it matches wherever `other` does.

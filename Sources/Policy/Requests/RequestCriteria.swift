@@ -4,43 +4,56 @@ final class RequestCriteria: Sendable {
     private let methods: Set<String>?
     private let patterns: [PathPattern]?
     /// The same, in a form that answers fast.
-    private let paths: PathTable?
+    private let paths: PathTable<Void>?
     private let urls: URLSet?
     private let fields: [FieldPattern]?
     private let budget: ComparisonBudget
     private let contentTypes: [ContentTypePattern]?
     private let isReject: Bool
+    /// What is asked of fields takes long.
+    private let number: Int?
 
-    /// - Parameter budget: of all rules.
-    init(_ rule: Rule, _ budget: ComparisonBudget) {
+    /// - Parameters:
+    ///   - hosts: of the URLs of all rules.
+    ///   - budget: of all rules.
+    ///   - costly: numbers of what takes long (``RequestComparisons``) that are given out already.
+    init(_ rule: Rule, _ hosts: HostNumbers, _ budget: ComparisonBudget, _ costly: inout Int) {
         self.budget = budget
         methods = rule.methods.map { Set($0) }
         patterns = rule.paths
-        paths = rule.paths.map { PathTable($0.map { (path: $0, query: nil) }) }
-        urls = rule.urls.map { URLSet($0, budget) }
+        paths = rule.paths.map { PathTable($0.map { (path: $0, value: ()) }) }
+        urls = rule.urls.map { URLSet($0, hosts, budget, &costly) }
         fields = rule.fields
         contentTypes = rule.contentTypes
         isReject = rule.action == .reject
+        number = rule.fields == nil ? nil : costly
+        if number != nil { costly += 1 }
     }
 
-    /// - Parameter anyResponse: as if the response that is not known were the right one.
-    func match(_ query: Query, anyResponse: Bool) -> Bool {
-        guard let request = query.request else { return false }
+    /// - Parameters:
+    ///   - anyResponse: as if the response that is not known were the right one.
+    ///   - comparisons: of the request.
+    func match(_ query: Query, anyResponse: Bool, _ comparisons: inout RequestComparisons) -> Bool {
+        guard let request = query.request?.written else { return false }
         if let methods, !methods.contains(request.method) { return false }
         if let paths, !matches(paths, request) { return false }
-        if let urls, !urls.match(request, query, isReject: isReject) { return false }
-        if let fields, !fields.allSatisfy({ matches($0, request) }) { return false }
+        if let urls, !urls.match(request, query, isReject: isReject, &comparisons) { return false }
+        if let number, !comparisons.answer(number, { matches(request, &$0) }) { return false }
         guard let contentTypes, !anyResponse else { return true }
-        guard let response = request.response else { return false }
-        return contentTypes.contains { $0.matches(response) }
+        guard let response = query.request?.response else { return false }
+        return contentTypes.contains { $0.matches(response, &comparisons.left) }
     }
 
-    private func matches(_ field: FieldPattern, _ request: RequestFacts) -> Bool {
-        field.matches(request.fields, isReject: isReject, mostOctets: budget.octets(ofField: field.foldedName))
+    private func matches(_ request: WrittenRequest, _ left: inout Int) -> Bool {
+        for field in fields ?? [] {
+            let mostOctets = budget.octets(ofField: field.foldedName)
+            guard field.matches(request.fields, isReject: isReject, mostOctets: mostOctets, &left) else { return false }
+        }
+        return true
     }
 
     /// A path may mean another one to the server than to us: what is rejected, is so in either form; what is allowed, in both.
-    private func matches(_ paths: PathTable, _ request: RequestFacts) -> Bool {
+    private func matches(_ paths: PathTable<Void>, _ request: WrittenRequest) -> Bool {
         if request.isPathAmbiguous { return isReject }
         let isWritten = paths.contains(request.path) { _ in true }
         guard isWritten != isReject else { return isWritten }

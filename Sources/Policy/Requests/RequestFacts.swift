@@ -1,7 +1,5 @@
-public import TransparentSockets
-
 /// What a rule may ask of a request of HTTP.
-public struct RequestFacts: Hashable, Sendable {
+public struct RequestFacts: Sendable {
     /// A field of the request that some rule asks for (``Policy/askedFields``).
     public struct Field: Hashable, Sendable {
         /// In lower case.
@@ -34,26 +32,9 @@ public struct RequestFacts: Hashable, Sendable {
         }
     }
 
+    let written: WrittenRequest
     /// As the client wrote it; case counts.
-    public let method: String
-    /// Without the query, as the client wrote it.
-    let path: [UInt8]
-    /// What a server may make of it (``ResolvedPath``).
-    let resolvedPath: [UInt8]
-    /// What servers make of it differs so much that no rule can tell: a rule that rejects by a path matches it, any other does not.
-    let isPathAmbiguous: Bool
-    /// Behind the `?`, as the client wrote it; empty also where there is none.
-    let query: [UInt8]
-    /// What a server may make of it: taken apart here, once, and not by each rule.
-    let decodedQuery: [UInt8]
-    /// False: it is for a tunnel (CONNECT), and has no URL.
-    public let hasURL: Bool
-    /// The port that it names, or that of its scheme.
-    public let port: UInt16
-    /// The address that it names in place of a name.
-    public let address: IPAddress?
-    /// By their folded names.
-    let fields: [String: [Field]]
+    public var method: String { written.method }
     /// nil: there is none yet, so no rule that asks for one matches.
     public var response: ResponseFacts?
 
@@ -61,29 +42,6 @@ public struct RequestFacts: Hashable, Sendable {
     ///   - target: path and query, or nothing.
     ///   - authority: whom it names: `HOST`, `HOST:PORT`, or nothing.
     public init(method: String, target: String, authority: String = "", fields: [Field] = []) {
-        self.method = method
-        let target = Array(target.utf8)
-        let written = target.prefix { $0 != UInt8(ascii: "?") }
-        path = written.isEmpty ? [UInt8(ascii: "/")] : Array(written)
-        let resolved = ResolvedPath(path)
-        resolvedPath = resolved.octets
-        isPathAmbiguous = resolved.isAmbiguous
-        query = Array(target.dropFirst(written.count + 1))
-        decodedQuery = percentDecoded(query)
-        hasURL = method != "CONNECT"
-        let (host, port) = Self.parts(of: authority)
-        self.port = port
-        address =
-            host.hasPrefix("[")
-            ? IPv6Address(host.dropFirst().dropLast()).map { IPAddress.v6($0).unmapped }
-            : IPAddress(anySpelling: host)?.unmapped
-        self.fields = fields.isEmpty ? [:] : Dictionary(grouping: fields, by: \.foldedName)
-    }
-
-    private static func parts(of authority: String) -> (host: Substring, port: UInt16) {
-        guard let colon = authority.lastIndex(of: ":"), let port = UInt16(authority[authority.index(after: colon)...]) else {
-            return (authority[...], URLPattern.defaultPort)
-        }
-        return (authority[..<colon], port)
+        written = WrittenRequest(method: method, target: target, authority: authority, fields: fields)
     }
 }

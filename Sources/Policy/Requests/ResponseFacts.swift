@@ -1,7 +1,7 @@
 /// What a rule may ask of a response of HTTP.
 public struct ResponseFacts: Hashable, Sendable {
     /// The media types that it says, without parameters: one, where it is written well. A client that gets several chooses as it likes, so
-    /// all of them count; some read over quotes, so what is in them counts as well.
+    /// all of them count; some read over quotes, so what is in them counts as well. In lower case, as patterns are compared with it.
     let contentTypes: [[UInt8]]
     /// It has a body, and says no type, or what is none: the client may look for itself what it might be.
     let isUntyped: Bool
@@ -17,7 +17,8 @@ public struct ResponseFacts: Hashable, Sendable {
             }
         }
         let quoted = said.filter { $0.contains(UInt8(ascii: "\"")) }
-        contentTypes = said + quoted.map { type in Array(type.filter { $0 != UInt8(ascii: "\"") }[...].trimmingBlanks) }
+        let all = said + quoted.map { type in Array(type.filter { $0 != UInt8(ascii: "\"") }[...].trimmingBlanks) }
+        contentTypes = all.map { $0.map(foldedOctet) }
         isUntyped = hasBody && (said.isEmpty || !said.allSatisfy(isMediaType))
     }
 }
@@ -65,10 +66,16 @@ public enum ContentTypePattern: Hashable, Sendable {
         self = .type(wildcard)
     }
 
-    func matches(_ response: ResponseFacts) -> Bool {
+    /// - Parameter left: at nothing, it matches whatever the types are: only rules that reject ask for them.
+    func matches(_ response: ResponseFacts, _ left: inout Int) -> Bool {
         switch self {
-        case .type(let wildcard): response.contentTypes.contains { wildcard.matches($0) }
-        case .none: response.isUntyped
+        case .type(let wildcard):
+            for type in response.contentTypes {
+                guard left > 0 else { return true }
+                if wildcard.matches(type, folded: type, &left) { return true }
+            }
+            return false
+        case .none: return response.isUntyped
         }
     }
 

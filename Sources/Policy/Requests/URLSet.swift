@@ -3,45 +3,62 @@ internal import TransparentSockets
 /// The URLs of one rule, by their hosts, ports and paths: however many there are, few are looked at.
 struct URLSet: Sendable {
     private let patterns: [URLPattern]
-    private let names: [DomainName: HostURLs]
-    /// Those that begin with `*.`
-    private let parents: [DomainName: HostURLs]
-    private let addresses: [IPAddress: HostURLs]
+    /// By their numbers (``HostNumbers``), in ascending order.
+    private let hosts: [(number: UInt32, urls: HostURLs)]
+    /// Where each host is among these.
+    private let places: [URLPattern.Host: Int]
 
-    /// - Parameter budget: of all rules.
-    init(_ patterns: [URLPattern], _ budget: ComparisonBudget) {
+    /// - Parameters:
+    ///   - numbers: of the hosts of all rules.
+    ///   - budget: of all rules.
+    ///   - costly: numbers of what takes long (``RequestComparisons``) that are given out already.
+    init(_ patterns: [URLPattern], _ numbers: HostNumbers, _ budget: ComparisonBudget, _ costly: inout Int) {
         self.patterns = patterns
-        var names: [DomainName: [URLPattern]] = [:]
-        var parents: [DomainName: [URLPattern]] = [:]
-        var addresses: [IPAddress: [URLPattern]] = [:]
-        for pattern in patterns {
-            switch pattern.host {
-            case .name(let domain):
-                if domain.isBelow {
-                    parents[domain.name, default: []].append(pattern)
-                } else {
-                    names[domain.name, default: []].append(pattern)
-                }
-            case .address(let address): addresses[address, default: []].append(pattern)
-            }
+        var hosts: [(number: UInt32, urls: HostURLs)] = []
+        for (host, patterns) in Dictionary(grouping: patterns, by: \.host) {
+            hosts.append((numbers.all[host] ?? 0, HostURLs(patterns, budget, &costly)))
         }
-        self.names = names.mapValues { HostURLs($0, budget) }
-        self.parents = parents.mapValues { HostURLs($0, budget) }
-        self.addresses = addresses.mapValues { HostURLs($0, budget) }
+        self.hosts = hosts.sorted { $0.number < $1.number }
+        places = Dictionary(
+            uniqueKeysWithValues: self.hosts.enumerated().compactMap { place, host in
+                host.urls.patterns.first.map { ($0.host, place) }
+            })
     }
 
     /// - Parameter isReject: an unverified name counts, as does an address that is claimed.
-    func match(_ request: RequestFacts, _ query: Query, isReject: Bool) -> Bool {
+    func match(_ request: WrittenRequest, _ query: Query, isReject: Bool, _ comparisons: inout RequestComparisons) -> Bool {
         guard request.hasURL else { return false }
-        let asked = AskedURL(request: request, destination: query.port, isReject: isReject)
-        if let name = query.name {
+        if query.name != nil {
             guard isReject || query.isNameVerified else { return false }
-            if names[name]?.contain(asked) == true { return true }
-            return !parents.isEmpty && name.parents.contains { parents[$0]?.contain(asked) == true }
+        } else if !isReject, let destination = query.destination, destination.unmapped != request.address {
+            return false
         }
-        guard let address = request.address else { return false }
-        if !isReject, let destination = query.destination, destination.unmapped != address { return false }
-        return addresses[address]?.contain(asked) == true
+        let asked = AskedURL(request: request, destination: query.port, isReject: isReject)
+        let wanted = comparisons.hosts
+        // Each of the fewer is looked for among the more.
+        if hosts.count < wanted.count {
+            for host in hosts where place(of: host.number, among: wanted.count, { wanted[$0] }) != nil {
+                if host.urls.contain(asked, &comparisons) { return true }
+            }
+        } else {
+            for number in wanted {
+                guard let place = place(of: number, among: hosts.count, { hosts[$0].number }) else { continue }
+                if hosts[place].urls.contain(asked, &comparisons) { return true }
+            }
+        }
+        return false
+    }
+
+    /// By halves.
+    private func place(of number: UInt32, among count: Int, _ numbers: (Int) -> UInt32) -> Int? {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            let other = numbers(middle)
+            if other == number { return middle }
+            if other < number { low = middle + 1 } else { high = middle }
+        }
+        return nil
     }
 
     /// Patterns of one host that are compared with one another; with more, two sets are taken to differ.
@@ -50,16 +67,15 @@ struct URLSet: Sendable {
     /// Whether it matches wherever `other` does.
     func covers(_ other: URLSet) -> Bool {
         other.patterns.allSatisfy { theirs in
-            func covers(_ host: HostURLs?) -> Bool {
-                guard let ours = host?.patterns, ours.count <= Self.mostCompared else { return false }
+            func covers(_ host: URLPattern.Host) -> Bool {
+                guard let ours = places[host].map({ hosts[$0].urls.patterns }), ours.count <= Self.mostCompared else {
+                    return false
+                }
                 return ours.contains { $0.covers(theirs) }
             }
-            switch theirs.host {
-            case .address(let address): return covers(addresses[address])
-            case .name(let domain):
-                if domain.isBelow ? covers(parents[domain.name]) : covers(names[domain.name]) { return true }
-                return domain.name.parents.contains { covers(parents[$0]) }
-            }
+            if covers(theirs.host) { return true }
+            guard case .name(let domain) = theirs.host else { return false }
+            return domain.name.parents.contains { covers(.name(DomainPattern($0, isBelow: true))) }
         }
     }
 }
@@ -69,7 +85,7 @@ struct URLSet: Sendable {
 /// The port is the one that the request names and the one that it goes to, the path and the query are as they are written and what a server
 /// may make of them: for a rule that rejects one of the two is enough; for any other both must match.
 private struct AskedURL {
-    let request: RequestFacts
+    let request: WrittenRequest
     let destination: UInt16
     let isReject: Bool
 }
@@ -77,27 +93,40 @@ private struct AskedURL {
 /// The URLs of one host.
 private struct HostURLs: Sendable {
     let patterns: [URLPattern]
-    private let ports: [UInt16: PathTable]
+    private let ports: [UInt16: PathTable<Wildcard?>]
     /// Of queries that are looked at.
     private let mostOctets: Int
+    /// What is asked of a query takes long.
+    private let number: Int?
 
-    init(_ patterns: [URLPattern], _ budget: ComparisonBudget) {
+    init(_ patterns: [URLPattern], _ budget: ComparisonBudget, _ costly: inout Int) {
         self.patterns = patterns
         mostOctets = patterns.first.map { budget.octets(ofQueryTo: $0.host) } ?? 0
-        ports = Dictionary(grouping: patterns, by: \.port).mapValues { PathTable($0.map { (path: $0.path, query: $0.query) }) }
+        ports = Dictionary(grouping: patterns, by: \.port).mapValues { PathTable($0.map { (path: $0.path, value: $0.query) }) }
+        number = patterns.contains(where: \.hasQuery) ? costly : nil
+        if number != nil { costly += 1 }
     }
 
-    func contain(_ asked: AskedURL) -> Bool {
+    func contain(_ asked: AskedURL, _ comparisons: inout RequestComparisons) -> Bool {
+        guard let number else {
+            // No query is looked at.
+            var left = comparisons.left
+            return contain(asked, &left)
+        }
+        return comparisons.answer(number) { contain(asked, &$0) }
+    }
+
+    private func contain(_ asked: AskedURL, _ left: inout Int) -> Bool {
         let (named, destination) = (asked.request.port, asked.destination)
         if asked.isReject {
-            return contain(asked, named) || named != destination && contain(asked, destination)
+            return contain(asked, named, &left) || named != destination && contain(asked, destination, &left)
         }
-        return named == destination && contain(asked, named)
+        return named == destination && contain(asked, named, &left)
     }
 
-    private func contain(_ asked: AskedURL, _ port: UInt16) -> Bool {
+    private func contain(_ asked: AskedURL, _ port: UInt16, _ left: inout Int) -> Bool {
         guard let paths = ports[port] else { return false }
-        func holds(_ pattern: Wildcard?) -> Bool { matches(pattern, asked) }
+        func holds(_ queries: [Wildcard?]) -> Bool { queries.contains { matches($0, asked, &left) } }
         // No rule can tell which path it is: for one that rejects it is each.
         if asked.request.isPathAmbiguous { return asked.isReject && paths.containsAny(where: holds) }
         let isWritten = paths.contains(asked.request.path, where: holds)
@@ -106,12 +135,13 @@ private struct HostURLs: Sendable {
     }
 
     /// A query that is too long to be looked at, is one that is rejected.
-    private func matches(_ pattern: Wildcard?, _ asked: AskedURL) -> Bool {
+    private func matches(_ pattern: Wildcard?, _ asked: AskedURL, _ left: inout Int) -> Bool {
         guard let pattern else { return true }
-        guard asked.request.query.count <= mostOctets else { return asked.isReject }
-        let isWritten = pattern.matches(asked.request.query)
-        let isEncoded = asked.request.decodedQuery.count < asked.request.query.count
+        let request = asked.request
+        guard request.query.count <= mostOctets, left > 0 else { return asked.isReject }
+        let isWritten = pattern.matches(request.query, folded: [], &left)
+        let isEncoded = request.decodedQuery.count < request.query.count
         guard isEncoded, isWritten != asked.isReject else { return isWritten }
-        return pattern.matches(asked.request.decodedQuery)
+        return pattern.matches(request.decodedQuery, folded: [], &left)
     }
 }
