@@ -31,6 +31,12 @@ public struct UserTable: Sendable, Equatable {
     /// Whether there is such a user. For whoever can read the table's file, and for nobody else: no password is asked for.
     public func has(_ name: String) -> Bool { users[Array(name.utf8)] != nil }
 
+    /// Whether there is such a user in both, with the same stored hash.
+    public func hasSame(_ name: String, as other: UserTable) -> Bool {
+        guard let hash = users[Array(name.utf8)] else { return false }
+        return hash == other.users[Array(name.utf8)]
+    }
+
     /// Whether the user exists and has this password. Takes as long for a user who does not exist as for most who do.
     ///
     /// Blocks for the time of one call of crypt(3): never to be called by a loop.

@@ -36,6 +36,8 @@ public final class Policy: Sendable {
         var costly = 0
         criteria = rules.map { Criteria($0, hosts, budget, &costly) }
         costlyCount = costly
+        remembers =
+            costly > 0 || rules.contains { $0.contentTypes != nil } || rules.count(where: \.asksForRequest) > Self.fewRules
         remainders = rules.map(Remainder.init)
         var domains: [(DomainPattern, UInt32)] = []
         var destinations: [(IPNetwork, UInt32)] = []
@@ -75,6 +77,8 @@ public final class Policy: Sendable {
 
     /// What takes long to ask, of all rules (``RequestComparisons``).
     let costlyCount: Int
+    /// Rules ask so much of a request that it pays to keep what came of it.
+    private let remembers: Bool
     /// Whether some rule can be held by a response alone: then what was decided of a request is decided again.
     public let asksForResponses: Bool
     /// Whether some rule asks for the time: then it is to be looked at, and nothing that was decided holds for ever.
@@ -84,6 +88,9 @@ public final class Policy: Sendable {
 
     /// Ports of protocols in which the server speaks first: whoever waits there for a client's name only loses time.
     public static let serverSpeaksFirst: Set<UInt16> = [21, 22, 25, 110, 143, 3306, 5432]
+
+    /// Rules that ask for requests, of which asking each again takes no longer than keeping what they said.
+    private static let fewRules = 16
 
     public func decide(_ query: Query) -> Decision {
         guard let first = firstMatch(query) else { return Decision(.direct, rule: nil) }
@@ -182,9 +189,10 @@ public final class Policy: Sendable {
     /// What is asked by `body`, is asked of the request's own comparisons, which are taken out of it meanwhile.
     @inline(__always)
     private func comparing<Answer>(_ query: Query, _ body: (inout RequestComparisons) -> Answer) -> Answer {
-        guard let request = query.request?.written else {
-            var none = RequestComparisons()
-            return body(&none)
+        guard let request = query.request?.written, remembers else {
+            var comparisons = RequestComparisons()
+            if query.request != nil { comparisons.hosts = urls.hosts(of: query) }
+            return body(&comparisons)
         }
         var comparisons = RequestComparisons()
         request.comparisons.withLock { swap(&$0, &comparisons) }
@@ -243,7 +251,7 @@ public final class Policy: Sendable {
         if let client = query.client { clients.forEachMatch(client) { look($0) } }
         if let name = query.name { domains.forEachMatch(name) { look($0) } }
         let hosts = comparisons.hosts
-        urls.forEachMatch(query, hosts: hosts) { look($0) }
+        if !hosts.isEmpty { urls.forEachMatch(query, hosts: hosts) { look($0) } }
         return best == .max ? nil : Int(best)
     }
 

@@ -159,6 +159,28 @@ extension Situations {
             }
         }
 
+        /// A server of HTTP/2 answers before the line is whole, or speaks first; nobody would judge what it is asked.
+        @Test(arguments: ["PRI", "", "\u{1}"])
+        func serversThatAnswerEarly(word: String) throws {
+            let variant = Variant()
+            try play(variant, configuration: InterceptedHTTP.configuration(variant, policy: Self.judged)) { stage in
+                let exchange = try MessageExchange(stage)
+                if !word.isEmpty { try stage.client.send(exchange.client, word) }
+                try exchange.accept()
+                #expect(try stage.server.receive(exchange.server, word.utf8.count) == word)
+                let settings = "\u{0}\u{0}\u{0}\u{4}\u{0}\u{0}\u{0}\u{0}\u{0}"
+                if word != "\u{1}" {
+                    try stage.server.send(exchange.server, settings)
+                    #expect(try stage.client.receive(exchange.client, 9) == settings)
+                }
+                let request = word == "\u{1}" ? "FOO /admin HTTP/1.1\r\n" : "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+                try stage.client.send(exchange.client, String(request.dropFirst(word == "\u{1}" ? 0 : word.count)))
+                #expect(try stage.client.drain(exchange.client).end == "ECONNRESET")
+                #expect(try stage.server.drain(exchange.server).int("bytes") == 0)
+                #expect(try stage.clearway.waitForSessions(1)[0].ending == "client-protocol")
+            }
+        }
+
         /// git's own protocol, whose request has a NUL and no line's end.
         @Test(arguments: ["", judged])
         func gitByItself(policy: String) throws {

@@ -193,6 +193,22 @@ extension PatientSituations {
                     #expect(try stage.client.receive(client, 2) == "\u{1}\u{0}")
                     return client
                 }
+                // Who has shown the password of before, or comes with it on a connection of before, has shown nothing.
+                let known = try begin(text(Says.greetingWithPassword), "\u{5}\u{2}")
+                try stage.client.send(known, text(Says.login("alice", "secret")))
+                #expect(try stage.client.receive(known, 2) == "\u{1}\u{0}")
+                let silent = try begin("", "")
+                let lines = Users.file.split(separator: "\n")
+                let hash = try #require(lines.first { $0.hasPrefix("bob:") }).dropFirst(4)
+                let changed = "alice:\(hash)\n" + lines.filter { !$0.hasPrefix("alice:") }.joined(separator: "\n") + "\n"
+                try clearway.reload(.servingUsers(stage.writeUsers(changed)))
+                try stage.client.send(known, toClosedPort)
+                #expect(try stage.client.receive(known, 2) == "\u{5}\u{2}")
+                try stage.client.send(silent, text(Says.greetingWithPassword))
+                #expect(try stage.client.receive(silent, 2) == "\u{5}\u{2}")
+                try stage.client.send(silent, text(Says.login("alice", "secret")))
+                #expect(try stage.client.receive(silent, 2) == "\u{1}\u{1}")
+
                 let left = Users.file.split(separator: "\n").filter { !$0.hasPrefix("alice") }.joined(separator: "\n") + "\n"
                 try clearway.reload(.servingUsers(stage.writeUsers(left)))
                 for (client, answer) in zip(users, ["\u{5}\u{2}", "\u{5}\u{5}"]) {

@@ -22,7 +22,8 @@ public final class Users: Sendable {
 
     public init(_ table: UserTable) { self.table = table }
 
-    func has(_ name: String) -> Bool { table.has(name) }
+    /// Whether there is a user of this name, whose password has not changed since.
+    func hasSame(_ name: String, as before: Users) -> Bool { table.hasSame(name, as: before.table) }
 
     /// - Returns: nil as ``LoginDigest/init(name:password:under:)``.
     func digest(_ name: [UInt8], _ password: [UInt8]) -> LoginDigest? { LoginDigest(name: name, password: password, under: key) }

@@ -10,8 +10,6 @@ extension Session {
         case http
         /// Something else, or the upstream speaks first.
         case other
-        /// What may still become a request, as some servers understand it.
-        case undecided
         case ended(Ending)
     }
 
@@ -19,8 +17,7 @@ extension Session {
     /// connected, and whoever says something first decides. A client cannot wait until nobody listens; a stop does not wait for a connection
     /// that nobody may ever use.
     func firstWord() async -> FirstWord {
-        guard let http = settings.http else { return .other }
-        var deadline = worker.loop.now + (http.relaysOthers ? worker.settings.sniffTimeout : worker.settings.handshakeTimeout)
+        var deadline = worker.loop.now + (relaysOthers ? worker.settings.sniffTimeout : worker.settings.handshakeTimeout)
         var begunAt: UInt64?
         /// It is not waited for beyond the deadline, but carried.
         var isCarriedThen = false
@@ -44,11 +41,11 @@ extension Session {
                     let since = begunAt ?? worker.loop.now
                     begunAt = since
                     let isTooLong = count >= HeadReader.longestStartLine
-                    isCarriedThen = http.relaysOthers && !mayBeginHTTP(bytes)
+                    isCarriedThen = relaysOthers && !mayBeginHTTP(bytes)
                     if isCarriedThen {
                         // Other protocols wait for an answer to this, and would wait for ever.
                         deadline = since + worker.settings.sniffTimeout
-                        guard deadline > worker.loop.now, !isTooLong else { return judgesRequests ? .undecided : .other }
+                        guard deadline > worker.loop.now, !isTooLong else { return .other }
                     } else {
                         guard !isTooLong else { return .http }
                         // It has the time of a head from its first byte on, however long it was silent.
@@ -69,13 +66,16 @@ extension Session {
                 return .ended(ended)
             }
             guard deadline <= worker.loop.now, !isCarriedThen else { continue }
-            if count > 0 || upstream != nil || !http.relaysOthers { return .ended(count > 0 ? .clientSlow : .proxyIdle) }
+            if count > 0 || upstream != nil || !relaysOthers { return .ended(count > 0 ? .clientSlow : .proxyIdle) }
             if let failed = await decideAndDial() { return .ended(failed) }
             deadline = worker.settings.idleTimeout == 0 ? .max : worker.loop.now + worker.settings.idleTimeout
         }
     }
 
-    private var judgesRequests: Bool { settings.http?.seesToRequests == true || routes.policy.asksForWhatRequestsSay }
+    var relaysOthers: Bool { settings.http?.relaysOthers == true }
+
+    /// Somebody asks for requests, so that none must pass unseen.
+    var judgesRequests: Bool { settings.http?.seesToRequests == true || routes.policy.asksForWhatRequestsSay }
 
     /// - Returns: nil: these bytes do not say.
     private func speaksHTTP(_ bytes: Span<UInt8>) -> Bool? {

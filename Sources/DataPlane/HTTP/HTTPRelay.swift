@@ -255,6 +255,12 @@ final class HTTPRelay {
             down: down.moved - transaction.downBefore + (withRest ? owed : 0), ending: ending)
     }
 
+    /// The client has all that it was sent, and asks for nothing.
+    var isUnused: Bool {
+        guard case .head = phase else { return false }
+        return stash.isEmpty && untaken == 0
+    }
+
     /// The same towards the upstream.
     private func flushUp() -> Moved {
         guard up.rest != nil || up.inPipe > 0 else { return .finished }
@@ -309,10 +315,12 @@ final class HTTPRelay {
             let end = after(headBegunAt, worker.settings.handshakeTimeout)
             return stash.isEmpty ? min(end, session.unusedUntil) : end
         case .opening: return .max
-        case .exchanging, .closing:
+        // What the client sends is thrown away meanwhile: not for as long as it likes.
+        case .closing: return min(after(lastActivity, worker.settings.idleTimeout), lastActivity &+ Leave.Limit.long.nanoseconds)
+        case .exchanging:
             let idle = after(lastActivity, worker.settings.idleTimeout)
             // Who has sent its end may still want the answer, or be gone.
-            guard up.isHungUp, case .exchanging = phase else { return idle }
+            guard up.isHungUp else { return idle }
             return min(idle, after(lastActivity, worker.settings.halfCloseTimeout))
         }
     }

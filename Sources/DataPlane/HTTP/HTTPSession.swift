@@ -34,19 +34,13 @@ extension Session {
             startHTTP(holding: source)
             return nil
         case .other:
-            guard settings.http?.relaysOthers == true else { return refuse(.clientProtocol, "it speaks no HTTP") }
-            return await relay(holding: source)
-        case .undecided: return await relay(FirstLine(), holding: source)
+            guard relaysOthers else { return refuse(.clientProtocol, "it speaks no HTTP") }
+            if upstream == nil, let failed = await decideAndDial() { return failed }
+            startRelay(looksAt: judgesRequests ? FirstLine() : nil)
+            worker.handshakes.end(source)
+            return nil
         case .ended(let ending): return ending
         }
-    }
-
-    /// Carries what is no HTTP, or may be none.
-    private func relay(_ line: FirstLine? = nil, holding source: IPAddress) async -> Ending? {
-        if upstream == nil, let failed = await decideAndDial() { return failed }
-        startRelay(looksAt: line)
-        worker.handshakes.end(source)
-        return nil
     }
 
     /// - Parameter source: whose share of the handshakes is held until the first head is whole.
@@ -94,9 +88,10 @@ extension Session {
         case .open: goOn { await $0.openUpstream() }
         case .switched: changeProtocol()
         case .dismiss(let ending):
+            let limit: Leave.Limit = ending == .clientSlow || http?.isUnused == true ? .short : .long
             leaveUpstream(ending)
             goOn {
-                await $0.takeLeave(atMost: ending == .clientSlow ? .short : .long)
+                await $0.takeLeave(atMost: limit)
                 $0.finish(ending)
             }
         case .ended(let ending): finish(ending)

@@ -29,7 +29,7 @@ struct Direction {
     var failure: Int32 = 0
 
     var splices = false
-    /// What comes is looked at, and copied, until its end or an answer: it may be a request that nobody has judged.
+    /// What comes is looked at, and copied, until its end: it may be a request that nobody has judged.
     private(set) var line: FirstLine?
     /// Reads little at a time until it has moved much: what a slow sink does not take must be kept.
     var isFrugal = false
@@ -86,8 +86,8 @@ struct Direction {
         splices = false
     }
 
-    /// Whoever has answered knows what was said, and it was no whole request.
-    mutating func lookNoMore() { line = nil }
+    /// The sink's peer has said something: unless it may be one that does so early, it has understood something else.
+    mutating func noteAnswer() { if line?.isForEarlyServers == false { line = nil } }
 
     /// - Returns: whether these bytes make the line a request.
     mutating func makesRequest(_ bytes: UnsafeRawPointer, _ count: Int) -> Bool {

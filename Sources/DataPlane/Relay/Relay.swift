@@ -97,7 +97,7 @@ struct Relay {
         let before = up.moved &+ down.moved
         let (upMoved, downMoved) = move(resources)
         if up.moved &+ down.moved != before { lastActivity = now }
-        if up.line != nil, down.moved > 0 { up.lookNoMore() }
+        if up.line != nil, down.moved > 0 { up.noteAnswer() }
         if let ending = settle(upMoved, downMoved, now: now) { return .ended(ending) }
         // Read to its end, or blocked before it: what could be delivered was. With a budget used up there is more to read, and
         // the error waits behind it.

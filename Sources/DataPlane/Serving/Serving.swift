@@ -56,9 +56,7 @@ extension Session {
 
     private func serve(_ request: ServedRequest, _ handshake: any ServingHandshake) async -> Ending? {
         requested = request.target
-        guard !isOutdated || renew(handshake), let service = settings.service else {
-            return refuse(.proxyRejected, "what this listener serves has changed meanwhile")
-        }
+        guard !isOutdated || renew(handshake), let service = settings.service else { return changedMeanwhile() }
         switch request.command {
         case .connect: break
         case .bind where service.servesBind: return await bind(for: request.target, service, handshake)
@@ -78,10 +76,15 @@ extension Session {
     ///
     /// - Returns: false: it must show more now.
     private func renew(_ handshake: any ServingHandshake) -> Bool {
+        let before = settings.service?.login?.users
         guard renew() else { return false }
-        if let login = settings.service?.login, user.map({ login.users.has($0) }) != true { return false }
+        if let users = settings.service?.login?.users {
+            guard let user, let before, users.hasSame(user, as: before) else { return false }
+        }
         return handshake is SOCKSServer || settings.http?.authorization == nil
     }
+
+    private func changedMeanwhile() -> Ending { refuse(.proxyRejected, "what this listener serves has changed meanwhile") }
 
     /// Relays a client's datagrams for as long as its connection lasts.
     ///
@@ -137,7 +140,8 @@ extension Session {
         case ended(Ending, answer: [UInt8])
     }
 
-    private func readRequest(_ service: Service, until deadline: UInt64) async -> Negotiated {
+    private func readRequest(_ first: Service, until deadline: UInt64) async -> Negotiated {
+        var service = first
         var handshake = service.handshake
         var hasBegun = false
         if handshake is SOCKSServer { socks = SOCKSProgress() }
@@ -146,6 +150,13 @@ extension Session {
             let buffer = worker.resources.buffer
             let count = cs_peek(raw, buffer, handshake.map { type(of: $0).longestPart } ?? 1)
             if count > 0 {
+                // The first thing that it says is for the rules, and the users, that are there now.
+                if !hasBegun, isOutdated {
+                    guard renew(), let now = settings.service else { return .ended(changedMeanwhile(), answer: []) }
+                    service = now
+                    handshake = service.handshake
+                    socks = handshake is SOCKSServer ? SOCKSProgress() : nil
+                }
                 hasBegun = true
                 let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
                 if handshake == nil {

@@ -73,7 +73,8 @@ struct RequestComparisons: Sendable {
     }
 
     private mutating func set(_ place: Int, _ holds: Bool) {
-        if answers.isEmpty, let policy {
+        guard let policy else { return }
+        if answers.isEmpty {
             answers = Array(repeating: .unknown, count: policy.rules.count + policy.costlyCount)
         }
         answers[place] = holds ? .yes : .no

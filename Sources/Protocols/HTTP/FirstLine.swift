@@ -1,5 +1,5 @@
-/// A client's first line that does not say what it is: other protocols send what has no line's end, and wait for an answer. It is carried as
-/// it comes, for as long as no server has a whole line of a request.
+/// The first line of a client that is carried though requests are asked for: other protocols send what has no line's end, and wait for an
+/// answer. It is looked at as it comes, so that no server has a whole line of a request.
 public struct FirstLine: Sendable {
     /// Words so far; those behind the second are not told apart.
     private var words = 0
@@ -14,6 +14,11 @@ public struct FirstLine: Sendable {
 
     public init() {}
 
+    /// Nothing was said so far, or a part of HTTP/2's preface, whose servers speak before it is whole. Servers of HTTP/1 do not, whatever they
+    /// take for a request: what they have answered is something else.
+    public private(set) var isForEarlyServers = true
+    private var count = 0
+
     /// Reads on.
     ///
     /// - Returns: true: it is a request to somebody, and must not go on; false: its end has come, and it is none; nil: it may be either.
@@ -25,6 +30,11 @@ public struct FirstLine: Sendable {
     }
 
     private mutating func read(_ octet: UInt8) -> Bool? {
+        if isForEarlyServers {
+            let preface: StaticString = "PRI * HTTP/2.0\r\n"
+            isForEarlyServers = count < preface.utf8CodeUnitCount && octet == preface.utf8Start[count]
+            count += 1
+        }
         // Empty lines in front are passed over.
         if octet == 0x0A, words > 0 { return beginsWithToken && leadsToAPage }
         guard !isBlankToSome(octet) else {

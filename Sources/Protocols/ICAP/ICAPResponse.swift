@@ -36,7 +36,8 @@ public struct ICAPResponse: Sendable {
             } else if bytes.isText(field.name, "x-infection-found") {
                 threat = Self.named(field.value, bytes) ?? threat
             } else if bytes.isText(field.name, "x-virus-id") {
-                threat = threat ?? Self.shortened(bytes.text(field.value))
+                // Some say so where they have found none.
+                if !bytes.isText(field.value, "no threats") { threat = threat ?? Self.shortened(bytes.text(field.value)) }
             }
         }
         self.encapsulated = encapsulated
