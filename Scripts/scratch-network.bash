@@ -11,8 +11,9 @@ set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-# The program under test; built if nobody has named one.
+# The program under test: one that is named, or what `make build` has made.
 clearway=${CLEARWAY_BINARY:-$root/.build/debug/clearway}
+command -v "$clearway" >/dev/null || { echo "there is no $clearway: run make build" >&2; exit 1; }
 
 if [[ -z ${CLEARWAY_SCRATCH-} ]]; then
     export CLEARWAY_SCRATCH=root

@@ -241,7 +241,7 @@ public struct Listener: Sendable, Equatable {
     public var icap: Int?
     /// Who must show a password; nil: nobody.
     public var users: UserTable?
-    /// Ports that such clients may ask for; nil: over SOCKS all, over HTTP 443.
+    /// Ports that such clients may ask for; nil: over SOCKS all; over HTTP 443 for tunnels, 80 and all above 1023 for pages.
     public var servedPorts: [ClosedRange<UInt16>]?
     /// Where clients that say themselves where they want to go may go, beside what is public.
     public var reach = Reach()

@@ -119,11 +119,11 @@ extension ValueSyntax {
             case .blank: throw Refusal("a value neither begins nor ends with a blank")
             case .unclosed: throw Refusal("a { without its }: for the brace itself write {{")
             case .unknown(let word):
-                let known = FieldTemplate.Placeholder.allCases.map(\.rawValue)
-                let list = enumeration(known.map { "{\($0)}" })
+                let known = FieldTemplate.Placeholder.allCases.map { "{\($0.rawValue)}" }
+                let written = "{\(word)}"
                 throw Refusal(
-                    "\(quoted("{\(word)}")) stands for nothing\(suggestion(for: word, among: known)): write \(list), or {{ for the brace itself"
-                )
+                    "\(quoted(written)) stands for nothing\(suggestion(for: written, among: known)): "
+                        + "write \(enumeration(known)), or {{ for the brace itself")
             }
         }
     }

@@ -106,7 +106,7 @@ extension Section {
             requireEntries("listen", "no address to listen on")
         }
         for entry in addresses ?? listener.listen.map({ ($0, offset) }) {
-            claim(Bound(address: entry.value, protocols: listener.protocols, offset: entry.offset), &bound)
+            claim(Bound(address: entry.value, protocols: listener.protocols, offset: entry.offset, table: offset), &bound)
         }
 
         let port = listener.listen.first.map { "\($0.value.port)" } ?? ""
@@ -311,10 +311,23 @@ extension Section {
         if let first {
             let line = collector.position(first.offset).line
             let relation = first.address == new.address ? "is taken" : "overlaps with \"\(first.address)\""
-            collector.error(at: new.offset, "listen: \"\(new.address)\" \(relation): the first is at line \(line)")
+            var hint = ""
+            // Within one listener, one of the two is just too many.
+            if first.table != new.table, let other = freeAddress(besides: new.address, bound) {
+                hint = "; give this one a port of its own, such as listen = \"\(other)\""
+            }
+            collector.error(at: new.offset, "listen: \"\(new.address)\" \(relation): the first is at line \(line)\(hint)")
         } else {
             bound.append(new)
         }
+    }
+
+    /// The same with the next port that no listener so far has.
+    private func freeAddress(besides address: ListenAddress, _ bound: [Bound]) -> ListenAddress? {
+        let taken = Set(bound.map(\.address.value.port))
+        guard address.value.port < .max else { return nil }
+        let port = (address.value.port + 1...UInt16.max).first { !taken.contains($0) }
+        return port.map { ListenAddress(SocketAddress(address.value.address, port: $0)) }
     }
 
     private func overlaps(_ left: SocketAddress, _ right: SocketAddress) -> Bool {
@@ -329,4 +342,6 @@ private struct Bound {
     var address: ListenAddress
     var protocols: Set<TransportProtocol>
     var offset: Int
+    /// Where its listener begins.
+    var table: Int
 }

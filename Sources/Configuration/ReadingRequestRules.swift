@@ -100,10 +100,11 @@ extension Section {
         guard case .string(let action)? = entries["action"]?.content else { return }
         let isRedirect = action == "redirect"
         guard isRedirect || action == "reject" else {
-            for key in ["content_type", "status", "page", "location"] {
-                if let node = entries[key] {
-                    collector.error(at: node.keyOffset, "\(key): only with action = \"reject\" or \"redirect\"")
-                }
+            for (key, actions) in [
+                ("content_type", "\"reject\" or \"redirect\""), ("status", "\"reject\" or \"redirect\""), ("page", "\"reject\""),
+                ("location", "\"redirect\""),
+            ] {
+                if let node = entries[key] { collector.error(at: node.keyOffset, "\(key): only with action = \(actions)") }
             }
             return
         }

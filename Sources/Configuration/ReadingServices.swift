@@ -30,11 +30,15 @@ extension Section {
     /// The table `[listener.auth_request]`.
     func authRequest(_ listener: Listener) -> Listener.AuthRequest? {
         guard let node = entries["auth_request"] else { return nil }
+        // What was meant for the listener, and made this necessary, may stand below the header of this table.
+        let home = "[[listener]]: write it above [listener.auth_request]"
+        let section = Section(
+            node, named: "[listener.auth_request]", keys: Listener.AuthRequest.keys,
+            elsewhere: Dictionary(uniqueKeysWithValues: Listener.keys.map { ($0, home) }), collector)
         guard listener.understandsHTTP else {
             collector.error(at: node.keyOffset, "auth_request: only where HTTP is understood, with http = true")
             return nil
         }
-        let section = Section(node, named: "[listener.auth_request]", keys: Listener.AuthRequest.keys, collector)
         // A node that is no table was reported.
         guard case .table = node.content else { return nil }
         let service = section.required("url", at: node.keyOffset) { text throws(Refusal) in try ValueSyntax.service(text) }

@@ -50,6 +50,10 @@ import Testing
             ]
         ),
         (
+            "[listener.auth_request]\nurl = 'http://127.0.0.1'\nclients = '10.0.0.0/8'",
+            [#"5:1: unknown key "clients": it belongs to [[listener]]: write it above [listener.auth_request]"#]
+        ),
+        (
             "auth_request = { url = 'http://127.0.0.1', pass = ['Transfer-Encoding'] }",
             ["3:52: pass: Transfer-Encoding belongs to one connection, or is ours to write"]
         ),
@@ -79,5 +83,11 @@ import Testing
         #expect(findings(text) == ["3:1: auth_request: only where HTTP is understood, with http = true"])
         let socks = "[[listener]]\nmode = 'socks'\nauth_request = { url = 'http://127.0.0.1' }"
         #expect(findings(socks) == ["3:1: auth_request: only where HTTP is understood, with http = true"])
+        let below = "[[listener]]\nlocal = true\n[listener.auth_request]\nurl = 'http://127.0.0.1'\nhttp = true"
+        #expect(
+            findings(below) == [
+                "3:11: auth_request: only where HTTP is understood, with http = true",
+                #"5:1: unknown key "http": it belongs to [[listener]]: write it above [listener.auth_request]"#,
+            ])
     }
 }

@@ -134,6 +134,9 @@ import Testing
                 "[[listener]]\nlocal = true\nprotocols = \(first)\n[[listener]]\nname = 'b'\nlocal = true\nprotocols = \(second)")
         }
         #expect(two("'tcp'", "'udp'") == [])
-        #expect(two("'udp'", "['tcp', 'udp']") == [#"4:3: listen: "[::]:1081" is taken: the first is at line 1"#])
+        #expect(
+            two("'udp'", "['tcp', 'udp']") == [
+                #"4:3: listen: "[::]:1081" is taken: the first is at line 1; give this one a port of its own, such as listen = "[::]:1082""#
+            ])
     }
 }

@@ -122,7 +122,7 @@ import TransparentSockets
         (
             head + "request_headers.set = { X-A = '{clint}', X-B = '{client', X-C = '{\"a\":1}' }",
             [
-                #"4:31: request_headers.set: X-A: "{clint}" stands for nothing, did you mean "client"?: write {client}, {client_port}, {destination}, {destination_port}, {name}, {user} or {listener}, or {{ for the brace itself"#,
+                #"4:31: request_headers.set: X-A: "{clint}" stands for nothing, did you mean "{client}"?: write {client}, {client_port}, {destination}, {destination_port}, {name}, {user} or {listener}, or {{ for the brace itself"#,
                 "4:48: request_headers.set: X-B: a { without its }: for the brace itself write {{",
                 #"4:65: request_headers.set: X-C: "{"a":1}" stands for nothing: write {client}, {client_port}, {destination}, {destination_port}, {name}, {user} or {listener}, or {{ for the brace itself"#,
             ]

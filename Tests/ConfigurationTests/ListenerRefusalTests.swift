@@ -29,7 +29,7 @@ import Testing
             listener("listen = ['[::]:1081', '127.0.0.1:1081']") + "\n[[listener]]\nlocal = true\nname = 'b'\nlisten = '[::]:1081'",
             [
                 #"3:24: listen: "127.0.0.1:1081" overlaps with "[::]:1081": the first is at line 3"#,
-                #"7:10: listen: "[::]:1081" is taken: the first is at line 3"#,
+                #"7:10: listen: "[::]:1081" is taken: the first is at line 3; give this one a port of its own, such as listen = "[::]:1082""#,
             ]
         ),
         (
@@ -47,7 +47,7 @@ import Testing
         (
             listener("listen = '0.0.0.0:1081'") + "\n" + listener("name='b'\nlisten = '[::ffff:1.2.3.4]:1081'"),
             [
-                #"7:10: listen: "1.2.3.4:1081" overlaps with "0.0.0.0:1081": the first is at line 3"#
+                #"7:10: listen: "1.2.3.4:1081" overlaps with "0.0.0.0:1081": the first is at line 3; give this one a port of its own, such as listen = "1.2.3.4:1082""#
             ]
         ),
     ]

@@ -127,9 +127,11 @@ import Testing
         ),
         (
             "action = 'direct'\ncontent_type = 'video/*'\nstatus = 403\npage = 'x.html'\nlocation = 'http://a/'",
-            ["content_type", "status", "page", "location"].enumerated().map {
-                "\($0.offset + 3):1: \($0.element): only with action = \"reject\" or \"redirect\""
-            }
+            [
+                #"3:1: content_type: only with action = "reject" or "redirect""#,
+                #"4:1: status: only with action = "reject" or "redirect""#, #"5:1: page: only with action = "reject""#,
+                #"6:1: location: only with action = "redirect""#,
+            ]
         ),
         (
             "action = 'reject'\nstatus = 421",

@@ -51,8 +51,8 @@ import TransparentSockets
         (
             served("") + "\n" + served("name = 'b'", "socks"),
             [
-                #"4:3: listen: "127.0.0.1:1080" is taken: the first is at line 1"#,
-                #"4:3: listen: "[::1]:1080" is taken: the first is at line 1"#,
+                #"4:3: listen: "127.0.0.1:1080" is taken: the first is at line 1; give this one a port of its own, such as listen = "127.0.0.1:1081""#,
+                #"4:3: listen: "[::1]:1080" is taken: the first is at line 1; give this one a port of its own, such as listen = "[::1]:1081""#,
             ]
         ),
     ]

@@ -10,6 +10,8 @@ extension PatientSituations {
             var answer: [String] = []
             var closes = false
             var ending: String
+            /// It is the destination that is refused, and a warning names that.
+            var saysWhatWasAsked: Bool { ending == "upstream-rejected" && testDescription != "no method accepted" }
         }
 
         static let scripts: [Script] =
@@ -59,6 +61,12 @@ extension PatientSituations {
                 if script.closes { try stage.server.close(proxy.socket) }
                 #expect(try stage.client.drain(client.socket).end == "ECONNRESET")
                 try stage.expectEnding(script.ending)
+                guard script.saysWhatWasAsked else { return }
+                try waitUntil("what was asked for") {
+                    try stage.clearway.records("session failed").contains {
+                        $0.string("reason").hasSuffix(", asked for 198.51.100.2:7777")
+                    }
+                }
             }
         }
 

@@ -1,4 +1,5 @@
 internal import Configuration
+internal import Glibc
 internal import Policy
 internal import TransparentSockets
 
@@ -7,7 +8,7 @@ public func explain(
     configurationAt path: String?, destination: String, client: String?, name: String?, listener: String?, user: String? = nil,
     udp: Bool = false, request: RequestWords = RequestWords(), time: String? = nil
 ) throws(Failure) -> String {
-    let configuration = try loadConfiguration(path)
+    let configuration = try loadConfiguration(path, elsewhere: true)
     guard let address = SocketAddress(destination), address.port != 0 else {
         throw Failure(.usage, "DESTINATION: \"\(destination)\" is no address and port, such as 203.0.113.5:443")
     }
@@ -35,8 +36,17 @@ public func explain(
             throw Failure(.usage, "--listener: there is no \"\(listener)\", only \(names.joined(separator: ", "))")
         }
         chosen = carrying[place]
-        query.listener = listener
+        if let keys = keysLeavingOut(query, [chosen]) {
+            throw Failure(.usage, "--listener: \"\(listener)\" does not intercept such traffic (\(keys))")
+        }
+    } else if first.mode.intercepts {
+        let intercepting = carrying.filter(\.mode.intercepts)
+        if let keys = keysLeavingOut(query, intercepting) {
+            throw Failure(.usage, "no listener intercepts such traffic (\(keys)): it takes the direct way")
+        }
+        chosen = intercepting.first { keysLeavingOut(query, [$0]) == nil } ?? first
     }
+    query.listener = chosen.name
     if let user {
         guard chosen.users != nil else {
             throw Failure(.usage, "--user: \(chosen.name) asks nobody for a password, and knows no users")
@@ -81,6 +91,7 @@ public func explain(
     if query.request != nil, query.request?.response == nil, policy.needsResponse(query, after: decision) {
         notes.append("the type of the response could change this (give --content-type)")
     }
+    if chosen.http, !udp { notes += claim(query, decision, to: target, policy, configuration) }
     if udp, case .upstream(let index) = decision.action, configuration.upstreams[index].exit == nil {
         let upstream = configuration.upstreams[index]
         if !upstream.members.contains(where: { $0.scheme == .socks5 || $0.scheme == .socks5h }) {
@@ -157,7 +168,16 @@ func warnings(of configuration: Configuration) -> [String] {
     lines += unheard(of: configuration)
     lines += unheeded(of: configuration)
     lines += loops(of: configuration)
-    return lines + idleLog(of: configuration)
+    return lines + idleLog(of: configuration) + homelessLog(of: configuration)
+}
+
+/// A log file that could not be made. No error: the service manager may make its directory just before the start.
+private func homelessLog(of configuration: Configuration) -> [String] {
+    guard let file = configuration.log.file, let slash = file.lastIndex(of: "/"), slash > file.startIndex else { return [] }
+    let directory = String(file[..<slash])
+    var status = stat()
+    guard stat(directory, &status) != 0 || status.st_mode & S_IFMT != S_IFDIR else { return [] }
+    return ["log.file: there is no directory \"\(directory)\", and \"clearway run\" makes none: it could not open its log"]
 }
 
 /// A list without entries is allowed, as lists come from elsewhere, and tells of a download that failed.
@@ -198,7 +218,9 @@ private func strangers(of configuration: Configuration) -> [String] {
 private func unheard(of configuration: Configuration) -> [String] {
     let able = Set(configuration.listeners.filter(\.understandsHTTP).map(\.name))
     let lines = configuration.rules.enumerated().compactMap { index, rule -> String? in
-        guard rule.canMatch, rule.asksForRequest, rule.listeners.map(able.isDisjoint(with:)) ?? able.isEmpty else { return nil }
+        guard rule.canMatch, rule.asksForRequest, rule.transport != .udp,
+            rule.listeners.map(able.isDisjoint(with:)) ?? able.isEmpty
+        else { return nil }
         let position = configuration.positions.rule(index)
         return "\(position.file):\(position.line):\(position.column): warning: rule \(index + 1) never decides: "
             + "no listener of it understands HTTP (http)"

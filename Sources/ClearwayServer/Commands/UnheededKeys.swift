@@ -10,8 +10,10 @@ func unheeded(of configuration: Configuration) -> [String] {
         let own = rule.listeners.map { Set($0) } ?? all
         // For a command there are none.
         let isOfServers = !own.isEmpty && own.isSubset(of: inFrontOfServers)
+        let ways = configuration.listeners.filter { own.contains($0.name) && $0.protocols.contains(.udp) }
         let position = configuration.positions.rule(index)
-        return unheeded(in: rule, isOfServers: isOfServers).map {
+        let complaints = unheeded(in: rule, isOfServers: isOfServers) + unheeded(in: rule, ofDatagramsBy: ways)
+        return complaints.map {
             "\(position.file):\(position.line):\(position.column): warning: rule \(index + 1) \($0)"
         }
     }
@@ -32,4 +34,14 @@ private func unheeded(in rule: Rule, isOfServers: Bool) -> [String] {
         complaints.append("never decides: a request for a tunnel (CONNECT) has no URL")
     }
     return complaints
+}
+
+/// What datagrams do not have.
+///
+/// - Parameter listeners: those of the rule that carry datagrams; that there are none is told otherwise.
+private func unheeded(in rule: Rule, ofDatagramsBy listeners: [Listener]) -> [String] {
+    guard rule.transport == .udp, !listeners.isEmpty else { return [] }
+    if rule.asksForRequest { return ["never decides: datagrams are no requests"] }
+    guard rule.domains != nil, listeners.allSatisfy(\.mode.intercepts) else { return [] }
+    return ["never decides: no name is looked for in datagrams that are intercepted"]
 }

@@ -52,7 +52,7 @@ extension Session {
             case .ended: return unanswered(report(.upstreamProtocol, "\(settings.label): it ended in its handshake", .ended))
             case .refused(let why):
                 if handshake.isPipelined, handshake.isAsked { member.readPipelined() }
-                return passage(why, settings.label)
+                return passage(why, of: settings.label, askedFor: target)
             case .invalid(let why): return .failed(report(.upstreamProtocol, "\(settings.label): \(why)"))
             case .broken(let ending): return unanswered(ending)
             }
@@ -149,14 +149,16 @@ extension Session {
         return failure(SocketError(call: "send", errno: .init(rawValue: -Int32(sent))))
     }
 
-    private func passage(_ refusal: ProxyRefusal, _ member: String) -> Passage {
+    private func passage(_ refusal: ProxyRefusal, of member: String, askedFor target: ProxyTarget) -> Passage {
         cause = .refusal(refusal)
         switch refusal.cause {
         case .refused: return .over(.upstreamRefused)
         case .unreachable: return .over(.upstreamUnreachable)
         case .timedOut: return .over(.upstreamTimeout)
         case .forbidden, .unsupported, .failed:
-            let ending = report(.upstreamRejected, "\(member): \(refusal)", cause)
+            // What refuses us, whatever we ask for, has not looked at that.
+            let asked = refusal.isOfAll ? "" : ", asked for \(target)"
+            let ending = report(.upstreamRejected, "\(member): \(refusal)\(asked)", cause)
             if refusal.isOfAll { return .failed(ending) }
             return refusal.cause == .failed ? .refused(ending) : .over(ending)
         }
