@@ -105,6 +105,10 @@ public final class Policy: Sendable {
         for embedded in query.destination?.embeddedIPv4 ?? [] {
             var embeddedQuery = query
             embeddedQuery.destination = .v4(embedded)
+            // Its URL may name the same one.
+            if query.request?.written.address?.embeddedIPv4.contains(embedded) == true {
+                embeddedQuery.namedAddress = .v4(embedded)
+            }
             let other = decide(embeddedQuery)
             if other.action == .reject, let rule = other.rule, rule < decision.rule ?? .max { decision = other }
         }

@@ -77,6 +77,8 @@ public struct Query: Sendable {
     public var request: RequestFacts?
     /// By the wall clock; nil: nobody has looked, so no rule that asks for it matches.
     public var minute: MinuteOfWeek?
+    /// What the address that the request names is another spelling of; nil: it is meant as it stands.
+    var namedAddress: IPAddress?
 
     public init(
         listener: String, client: IPAddress?, destination: IPAddress?, port: UInt16, transport: TransportProtocol = .tcp,

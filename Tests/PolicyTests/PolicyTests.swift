@@ -60,6 +60,18 @@ import TransparentSockets
         let open = Policy([rule { $0.destinations = [try! IPNetwork(parsing: "192.0.2.0/24")] }])
         #expect(open.decideInEveryForm(query("2002:c000:202::1")) == Decision(.reject, rule: 0))
         #expect(open.decideInEveryForm(query("2002:808:808::1")) == Decision(.direct, rule: nil))
+        // Also in URLs, and only where that is the address that the request names.
+        for (action, host, expected) in [
+            (Action.reject, "[64:ff9b::808:808]", 0), (.reject, "[64:ff9b::808:809]", nil),
+            (.upstream(0), "[64:ff9b::808:808]", nil),
+        ] {
+            var rule = Rule(action: action)
+            rule.urls = [try! URLPattern("http://8.8.8.8/x*")]
+            var asked = query("64:ff9b::808:808")
+            asked.port = 80
+            asked.request = RequestFacts(method: "GET", target: "/xy", authority: host)
+            #expect(Policy([rule]).decideInEveryForm(asked).rule == expected, "\(action) \(host)")
+        }
     }
 
     @Test func aRuleMayAskWhetherThereIsAName() {

@@ -150,6 +150,11 @@ import TransparentSockets
         asked.request?.response = ResponseFacts(contentTypes: [Array(String(repeating: "a/b,", count: 4_000).utf8)], hasBody: true)
         #expect(Policy(Array(repeating: typed, count: 4)).decide(asked).action == .reject)
         #expect(left(asked.request!) <= 0 && left(asked.request!) > -20_000)
+        // A path that may be any is compared with each rule once, and not with each of its URLs.
+        typed.urls = (0..<6_000).map { try! URLPattern("http://a.b/p\($0)") }
+        asked = query(RequestFacts(method: "GET", target: "/q//../zz", authority: "a.b"), name: "a.b")
+        asked.request?.response = ResponseFacts(contentTypes: [Array("text/html".utf8)], hasBody: true)
+        #expect(Policy([typed]).decide(asked) == Decision(.direct, rule: nil))
     }
 
     /// What man pages promise, whatever the request is made for: all that may be looked at of one name, is.

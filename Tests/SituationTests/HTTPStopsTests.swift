@@ -142,15 +142,17 @@ extension PatientSituations {
             }
         }
 
-        /// Without its listener there are no rules for it.
+        /// Without its listener there are no rules for it, whatever it is.
         @Test func aReloadThatTakesTheListenerAway() throws {
+            let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            let begun = Self.begun + [Begun(testDescription: "intercepted, HTTP/2", port: 0, after: preface, answer: "HTTP/2")]
             try play(Self.variant, configuration: Self.configuration()) { stage in
                 let listener = try stage.server.listen(Self.server)
-                let clients = try Self.begun.map { try Self.begin($0, stage, listener) }
+                let clients = try begun.map { try Self.begin($0, stage, listener) }
                 var configuration = ClearwayConfiguration(Self.variant)
                 configuration.listeners[0].name = "another"
                 try stage.clearway.reload(configuration)
-                for (begun, client) in zip(Self.begun, clients) {
+                for (begun, client) in zip(begun, clients) {
                     try stage.client.send(client, begun.after)
                     if begun.answer.hasPrefix("HTTP"), !begun.testDescription.contains("tunnel") {
                         let rest = try stage.client.drain(client)

@@ -26,15 +26,15 @@ extension Session {
             let buffer = worker.resources.buffer
             let count = cs_peek(raw, buffer, Sniff.limit)
             if count > 0 {
-                // Nobody has said anything before: the rules that are in force now say what this is, and where it goes.
-                let isCurrent = renew()
-                let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
-                switch speaksHTTP(bytes) {
-                case true where isCurrent: return .http
-                // By which rules, if its listener is gone? It is asked again over another connection.
-                case true:
+                // Nobody has said anything before: the rules that are in force now say what this is, and where it goes. By which rules, if its
+                // listener is gone? It is asked again over another connection.
+                guard renew() else {
                     await takeLeave(atMost: .short)
                     return .ended(.clientFIN)
+                }
+                let bytes = Span(_unsafeStart: buffer.assumingMemoryBound(to: UInt8.self), count: count)
+                switch speaksHTTP(bytes) {
+                case true: return .http
                 case false: return .other
                 case nil:
                     guard !hasClientEnded else { return .other }

@@ -43,7 +43,7 @@ struct URLIndex: Sendable {
     /// The hosts that it is for, by their numbers in ascending order: those of its name, or of the address that it names.
     func hosts(of query: Query) -> [UInt32] {
         guard !hosts.isEmpty, let request = query.request?.written, request.hasURL else { return [] }
-        return hosts(name: query.name, address: query.name == nil ? request.address : nil).sorted()
+        return hosts(name: query.name, address: query.name == nil ? query.namedAddress ?? request.address : nil).sorted()
     }
 
     /// Calls `body` with rules that have a URL of one of these hosts and of that path, each list in ascending order. Whether their URLs are
@@ -56,14 +56,15 @@ struct URLIndex: Sendable {
         }
         func look(at paths: PathTable<UInt32>?) {
             guard let paths else { return }
-            if request.isPathAmbiguous {
-                _ = paths.containsAny(where: tell)
-                return
-            }
             _ = paths.contains(request.path, where: tell)
             if request.hasOtherPath { _ = paths.contains(request.resolvedPath, where: tell) }
         }
         for number in numbers {
+            // It may be any path: each rule of the host once, however many URLs it has.
+            guard !request.isPathAmbiguous else {
+                _ = tell(hosts[Int(number)].rules)
+                continue
+            }
             let paths = hosts[Int(number)].paths
             look(at: paths[request.port])
             if request.port != query.port { look(at: paths[query.port]) }
