@@ -29,7 +29,7 @@ final class Session {
     /// ... and how far it came in asking, if it was by SOCKS.
     var socks: SOCKSProgress?
     /// What this session holds open, in place of carrying bytes for a client.
-    private var association: Association?
+    private(set) var association: Association?
     /// Taken at the start, for reloads do not concern sessions that are there, once something was done for them: see ``renew()``.
     var routes: Routes
     var decision = Decision(.direct, rule: nil)
@@ -50,20 +50,19 @@ final class Session {
     /// Why the upstream was not reached; of several attempts, the last one.
     var cause: FailureCause?
 
-    /// `sniffing`, `listening`, `dialling`, `racing` and `handshaking` are waits of `run`'s: for the client's bytes, whoever speaks first, the upstream's answer, the
-    /// first answer of several addresses, the upstream's bytes; so are `negotiating`, `authenticating`, `resolving` and `binding`, for a client's request, the verdict on its password, the
-    /// addresses of the name in it, and the peer that it waits for.
+    /// `sniffing`, `listening`, `dialling`, `racing` and `handshaking` are waits of `run`'s: for the client's bytes, whoever speaks first, the
+    /// upstream's answer, the first answer of several addresses, the upstream's bytes; so are `negotiating`, `authenticating`, `resolving`
+    /// and `binding`, for a client's request, the verdict on its password, the addresses of the name in it, and the peer that it waits for.
     enum Phase {
-        case settingUp, sniffing, listening, negotiating, authenticating, resolving, binding, dialling, racing, handshaking,
-            relaying,
-            exchanging, associated, ending
+        case settingUp, sniffing, listening, negotiating, authenticating, resolving, binding, dialling, racing, handshaking
+        case relaying, exchanging, associated, ending
     }
     var phase = Phase.settingUp
     /// What the kernel said of each socket before the relay could hear it.
     var clientEvents: UInt32 = 0
     var upstreamEvents: UInt32 = 0
     /// `run`, while it waits.
-    private var waiter: UnsafeContinuation<Ending?, Never>?
+    var waiter: UnsafeContinuation<Ending?, Never>?
     var relay: Relay?
     /// In its place, where the client speaks HTTP.
     var http: HTTPRelay?
@@ -345,34 +344,6 @@ final class Session {
         return false
     }
 
-    /// Waits until the loop has something for this phase.
-    ///
-    /// What may have come since the last wait is looked at first: a task goes on at the end of the turn that woke it, and the
-    /// turn's other events and timers found nobody waiting.
-    ///
-    /// - Parameter deadline: monotonic nanoseconds.
-    /// - Returns: how the session ends, if it does; while sniffing or racing a deadline is no reason to.
-    func wait(_ phase: Phase, until deadline: UInt64) async -> Ending? {
-        guard !worker.isCut, !worker.isEnding || hasClientLeft || hasClientSpoken else { return .proxyDrain }
-        guard clientEvents & cs_epoll_err == 0, association?.flows != 0 else { return .clientGone }
-        setUpDeadline = deadline
-        guard !isSetUpTimeOver else { return Self.timeout(in: phase) }
-        self.phase = phase
-        worker.loop.setDeadline(id, at: setUpDeadline)
-        let ended = await withUnsafeContinuation { waiter = $0 }
-        // What failed before is not why this took too long.
-        if ended == .upstreamTimeout { cause = nil }
-        return ended
-    }
-
-    static func timeout(in phase: Phase) -> Ending? {
-        switch phase {
-        case .sniffing, .listening, .racing: nil
-        case .negotiating, .authenticating: .clientSlow
-        default: .upstreamTimeout
-        }
-    }
-
     /// Since the client's name is known, or need not be.
     private var connectDeadline: UInt64 { worker.loop.now + worker.settings.connectTimeout }
 
@@ -390,20 +361,6 @@ final class Session {
     var hasClientEnded: Bool { clientEvents & (cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err) != 0 }
     var hasUpstreamEnded: Bool { upstreamEvents & (cs_epoll_rdhup | cs_epoll_hup | cs_epoll_err) != 0 }
     var isSetUpTimeOver: Bool { setUpDeadline <= worker.loop.now }
-
-    func answered(_ events: UInt32) {
-        guard let raw = upstream?.raw else { return }
-        if events & (cs_epoll_err | cs_epoll_hup) != 0 {
-            let error = connectionError(raw) ?? .connectionReset
-            return wake(failure(SocketError(call: "connect", errno: error)))
-        }
-        wake(nil)
-    }
-
-    func wake(_ ending: Ending?) {
-        phase = .settingUp
-        waiter.take()?.resume(returning: ending)
-    }
 }
 
 /// A value that stays on its loop's thread though a task closure carries it there.
