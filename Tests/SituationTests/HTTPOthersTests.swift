@@ -142,14 +142,15 @@ extension Situations {
                 let requests = [
                     ("G@T /admin/", "x HTTP/1.1\r\n\r\n"), ("FOO /admin", "\n"),
                     ("{} " + String(repeating: "x", count: 20_000), " http/1.0\r\n"),
-                    ("FOO h", "ttp://a/admin\r\n"),
+                    ("FOO h", "ttp://a/admin\r\n"), ("FOO /admin", ""),
                 ]
                 for (number, (begin, end)) in requests.enumerated() {
                     let exchange = try MessageExchange(stage)
                     try stage.client.send(exchange.client, begin)
                     try exchange.accept()
                     #expect(try stage.server.receive(exchange.server, begin.utf8.count) == begin)
-                    try stage.client.send(exchange.client, end)
+                    // Or with the connection.
+                    if end.isEmpty { try stage.client.shut(exchange.client) } else { try stage.client.send(exchange.client, end) }
                     #expect(try stage.client.drain(exchange.client).end == "ECONNRESET")
                     let rest = try stage.server.drain(exchange.server)
                     #expect(rest.int("bytes") == 0 && rest.end == "ECONNRESET", "\(begin.prefix(40))")

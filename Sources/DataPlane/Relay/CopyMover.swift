@@ -1,5 +1,6 @@
 internal import CSockets
 internal import Glibc
+internal import Protocols
 
 extension Direction {
     /// Reads in a row that fill the buffer before a direction is worth a pipe.
@@ -58,6 +59,8 @@ extension Direction {
                 return splice(from: source, to: sink, resources, spent: &spent)
             }
         }
+        // Some servers take the end for that of the line.
+        if hasEnded, line?.isRequestAtItsEnd == true { return .sourceFailed(-EPROTO) }
         return hasEnded || left == 0 ? .finished : .waiting
     }
 

@@ -36,7 +36,7 @@ public struct FirstLine: Sendable {
             count += 1
         }
         // Empty lines in front are passed over.
-        if octet == 0x0A, words > 0 { return beginsWithToken && leadsToAPage }
+        if octet == 0x0A, words > 0 { return isRequestAtItsEnd }
         guard !isBlankToSome(octet) else {
             (isInWord, matched) = (false, 0)
             return nil
@@ -66,6 +66,9 @@ public struct FirstLine: Sendable {
         }
         return matched == version.utf8CodeUnitCount
     }
+
+    /// What it is if it ends here: by its line feed, or with the connection.
+    public var isRequestAtItsEnd: Bool { beginsWithToken && leadsToAPage }
 
     private var leadsToAPage: Bool {
         let scheme: StaticString = "http:"
