@@ -71,6 +71,10 @@ import TransparentSockets
             asked.port = 80
             asked.request = RequestFacts(method: "GET", target: "/xy", authority: host)
             #expect(Policy([rule]).decideInEveryForm(asked).rule == expected, "\(action) \(host)")
+            // As it is written, it counts as well.
+            rule.urls = [try! URLPattern("http://[64:ff9b::808:808]/x*")]
+            rule.destinations = [try! IPNetwork(parsing: "8.8.8.0/24")]
+            #expect(Policy([rule]).decideInEveryForm(asked).rule == expected, "\(action) \(host)")
         }
     }
 

@@ -88,7 +88,8 @@ final class Datagrams {
     var count: Int { table.count }
 
     func settingsChanged() {
-        table.limit = worker.settings.maxFlows
+        // Without UDP, what is open goes on as it is.
+        if worker.settings.maxFlows > 0 { table.limit = worker.settings.maxFlows }
         // What was rejected may be allowed now.
         for flow in table.all { if case .nowhere(let why) = flow.way { finish(flow, why) } }
         makeRoom()

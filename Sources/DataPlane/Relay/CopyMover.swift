@@ -40,7 +40,9 @@ extension Direction {
             if isShort { isReadable = (isHungUp || hasUrgent) && !hasEnded }
             spent += length
             left -= UInt64(length)
-            if line != nil, makesRequest(resources.buffer, length) { return .sourceFailed(-EPROTO) }
+            if line != nil, makesRequest(resources.buffer, length) || hasEnded && line?.isRequestAtItsEnd == true {
+                return .sourceFailed(-EPROTO)
+            }
             let sent = send(resources.buffer, length, to: sink)
             guard sent >= 0 else { return .sinkFailed(Int32(sent)) }
             moved += UInt64(sent)

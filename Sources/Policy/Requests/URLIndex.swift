@@ -43,7 +43,9 @@ struct URLIndex: Sendable {
     /// The hosts that it is for, by their numbers in ascending order: those of its name, or of the address that it names.
     func hosts(of query: Query) -> [UInt32] {
         guard !hosts.isEmpty, let request = query.request?.written, request.hasURL else { return [] }
-        return hosts(name: query.name, address: query.name == nil ? query.namedAddress ?? request.address : nil).sorted()
+        guard query.name == nil else { return hosts(name: query.name, address: nil).sorted() }
+        let other = query.namedAddress.map { hosts(name: nil, address: $0) } ?? []
+        return (hosts(name: nil, address: request.address) + other).sorted()
     }
 
     /// Calls `body` with rules that have a URL of one of these hosts and of that path, each list in ascending order. Whether their URLs are
